@@ -1,0 +1,76 @@
+import Ethereum
+import Postgres
+
+/// Table `block`: the headers that were read.
+public enum Blocks {
+  /// Adds headers of the canonical chain; others at the same numbers no longer are.
+  public static func append(
+    _ headers: [BlockHeader], chainID: UInt64, in tx: borrowing Transaction
+  ) throws {
+    if headers.isEmpty { return }
+    let numbers = headers.map { Int64($0.number) }
+    let hashes = headers.map(\.hash)
+    let parents = headers.map(\.parentHash)
+    let times = headers.map { Int64($0.timestamp) }
+    try tx.execute(
+      """
+      insert into block (chain_id, number, hash, parent_hash, timestamp)
+      select \(chainID), * from unnest(\(numbers), \(hashes), \(parents), \(times))
+      on conflict (chain_id, number, hash) do update set canonical = true where not block.canonical
+      """)
+    try tx.execute(
+      """
+      update block b set canonical = false
+      from unnest(\(numbers), \(hashes)) as now(number, hash)
+      where b.chain_id = \(chainID) and b.number = now.number and b.hash <> now.hash
+        and b.canonical
+      """)
+  }
+
+  /// The deployment's own chain from `block` down, through stored parents: newest first, at most
+  /// `limit` blocks.
+  public static func ancestry(
+    of block: Bytes32, number: UInt64, limit: Int, chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> [(number: UInt64, hash: Bytes32)] {
+    try tx.query(
+      """
+      with recursive own as (
+        select number, hash, parent_hash from block
+        where chain_id = \(chainID) and number = \(number) and hash = \(block)
+        union all
+        select b.number, b.hash, b.parent_hash from block b
+        join own on b.chain_id = \(chainID) and b.number = own.number - 1
+          and b.hash = own.parent_hash
+        where own.number > \(number) - \(Int64(limit))
+      )
+      select number, hash from own order by number desc
+      """
+    ).map { (try $0.get(0, UInt64.self), try $0.get(1, Bytes32.self)) }
+  }
+
+  /// The header of a stored block.
+  public static func header(
+    number: UInt64, hash: Bytes32, chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> BlockHeader? {
+    let rows = try tx.query(
+      """
+      select parent_hash, timestamp from block
+      where chain_id = \(chainID) and number = \(number) and hash = \(hash)
+      """)
+    guard let row = rows.first else { return nil }
+    return BlockHeader(
+      number: number, hash: hash, parentHash: try row.get(0, Bytes32.self),
+      timestamp: try row.get(1, UInt64.self))
+  }
+
+  /// Blocks above `ancestor` are no longer on the chain.
+  public static func orphan(
+    above ancestor: UInt64, chainID: UInt64, in tx: borrowing Transaction
+  ) throws {
+    try tx.execute(
+      """
+      update block set canonical = false
+      where chain_id = \(chainID) and number > \(ancestor) and canonical
+      """)
+  }
+}

@@ -1,0 +1,108 @@
+import Ethereum
+import Postgres
+
+/// Table `event`: raw logs, append-only. A log enters once.
+public enum EventStore {
+  /// Adds logs, skipping those that are there.
+  ///
+  /// The usual case, that none is there, is one COPY into the table; only if the key refuses a row
+  /// are the logs staged and sorted out.
+  ///
+  /// - Returns: how many were new.
+  public static func append(
+    _ logs: [Log], chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> Int {
+    if logs.isEmpty { return 0 }
+    do {
+      return try tx.savepoint {
+        try tx.copyIn("event", columns: columns) { rows in
+          for log in logs { rows.append(log, chainID: Int64(chainID)) }
+        }
+      }
+    } catch let error as PostgresError where error.sqlState == "23505" {
+      return try stage(logs, chainID: chainID, in: tx).count
+    }
+  }
+
+  /// Adds logs and returns the new ones, in chain order.
+  public static func appendNew(
+    _ logs: [Log], chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> [Log] {
+    if logs.isEmpty { return [] }
+    let new = Set(try stage(logs, chainID: chainID, in: tx))
+    return logs.filter { new.contains(EventKey(block: $0.blockNumber, index: $0.logIndex)) }
+  }
+
+  private static let columns: StaticString =
+    "chain_id, block_number, log_index, block_hash, transaction_hash, transaction_index, address, topic0, topic1, topic2, topic3, data"
+
+  private struct EventKey: Hashable {
+    let block: UInt64
+    let index: UInt32
+  }
+
+  private static func stage(
+    _ logs: [Log], chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> [EventKey] {
+    try tx.execute(
+      "create temporary table if not exists event_staged (like event) on commit delete rows")
+    try tx.execute("delete from event_staged")
+    try tx.copyIn("event_staged", columns: columns) { rows in
+      for log in logs { rows.append(log, chainID: Int64(chainID)) }
+    }
+    return try tx.query(
+      """
+      insert into event select * from event_staged order by block_number, log_index
+      on conflict do nothing returning block_number, log_index
+      """
+    ).map {
+      EventKey(block: try $0.get(0, UInt64.self), index: UInt32(try $0.get(1, Int32.self)))
+    }
+  }
+
+  /// Every log of these contracts on the canonical chain up to a block, in chain order.
+  ///
+  /// Memory stays constant.
+  public static func forEachLog(
+    of addresses: Set<Address>, chainID: UInt64, through last: UInt64,
+    in tx: borrowing Transaction, _ body: (Log, _ timestamp: UInt64) throws -> Void
+  ) throws {
+    try tx.forEachRow(
+      """
+      select e.block_number, e.log_index, e.block_hash, e.transaction_hash, e.transaction_index,
+        e.address, e.topic0, e.topic1, e.topic2, e.topic3, e.data, b.timestamp
+      from event e
+      join block b on b.chain_id = e.chain_id and b.number = e.block_number
+        and b.hash = e.block_hash and b.canonical
+      where e.chain_id = \(chainID) and e.block_number <= \(last)
+        and e.address = any(\(addresses.sorted()))
+      order by e.block_number, e.log_index
+      """
+    ) { row in
+      let topics = try (6...9).compactMap { try row.get($0, Bytes32?.self) }
+      try body(
+        Log(
+          address: try row.get(5, Address.self), topics: topics,
+          data: try row.get(10, [UInt8].self), blockNumber: try row.get(0, UInt64.self),
+          blockHash: try row.get(2, Bytes32.self), transactionHash: try row.get(3, Bytes32.self),
+          transactionIndex: UInt32(try row.get(4, Int32.self)),
+          logIndex: UInt32(try row.get(1, Int32.self))),
+        try row.get(11, UInt64.self))
+    }
+  }
+}
+
+extension CopyWriter {
+  fileprivate mutating func append(_ log: Log, chainID: Int64) {
+    beginRow()
+    append(chainID)
+    append(log.blockNumber)
+    append(Int32(bitPattern: log.logIndex))
+    append(log.blockHash)
+    append(log.transactionHash)
+    append(Int32(bitPattern: log.transactionIndex))
+    append(log.address)
+    for i in 0..<4 { append(i < log.topics.count ? log.topics[i] : nil) }
+    append(log.data)
+  }
+}

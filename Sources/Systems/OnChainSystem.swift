@@ -1,0 +1,140 @@
+import Ethereum
+import Postgres
+
+/// A system whose positions live in contracts.
+///
+/// It says what to watch, turns logs into changes of its mirror, names the reads that a judgement
+/// needs, and judges. Jobs do the reading and decide when to write; a system never sees the network.
+public protocol OnChainSystem: Sendable {
+  /// The rows that a window touches, before and after.
+  associatedtype Mirror
+  /// Everything that judging the positions of a deployment needs, at one block.
+  associatedtype Book
+
+  /// The name in configuration and table `deployment`.
+  var name: String { get }
+
+  // MARK: Mirror
+
+  /// Every contract whose logs move the mirror.
+  func watched(of deployment: Deployment, in tx: borrowing Transaction) throws -> Set<Address>
+
+  /// Contracts that these logs show for the first time, and that have to be watched as well.
+  func addresses(revealedBy logs: [Log]) -> Set<Address>
+
+  /// The rows that `logs` can change, as stored.
+  func mirror(
+    touchedBy logs: [Log], of deployment: Deployment, in tx: borrowing Transaction
+  ) throws -> Mirror
+
+  /// A mirror that knows nothing yet and follows only `markets`: to derive them from their events.
+  func blankMirror(following markets: Set<Bytes32>) -> Mirror
+
+  /// Applies logs in chain order. Pure.
+  ///
+  /// A log that cannot be applied sets its market aside; the other markets go on. Changes in blocks
+  /// above `finality` leave the row as it was before the block, so that the block can be taken back.
+  func apply(_ logs: [Log], times: BlockTimes, finality: UInt64, to mirror: inout Mirror) throws
+    -> ApplyReport
+
+  /// Writes what `apply` changed.
+  func store(_ mirror: Mirror, of deployment: Deployment, in tx: borrowing Transaction) throws
+
+  /// Replaces the rows of the markets that a blank mirror followed.
+  func replace(
+    _ markets: Set<Bytes32>, by mirror: Mirror, of deployment: Deployment,
+    in tx: borrowing Transaction
+  ) throws
+
+  /// The markets that these logs concern; nil if they concern every market.
+  func markets(concernedBy logs: [Log]) -> Set<Bytes32>?
+
+  /// Markets that stand still because an event could not be applied.
+  func setAside(of deployment: Deployment, in tx: borrowing Transaction) throws -> [SetAside]
+
+  /// Brings every row back to what it was after block `ancestor`.
+  func takeBack(
+    to ancestor: UInt64, of deployment: Deployment, in tx: borrowing Transaction) throws
+
+  /// Forgets the images of blocks that can no longer be taken back.
+  func prune(finality: UInt64, of deployment: Deployment, in tx: borrowing Transaction) throws
+
+  // MARK: Judgement
+
+  /// Loads what is needed to judge the deployment's positions with debt.
+  func book(of deployment: Deployment, at block: BlockMark, in tx: borrowing Transaction) throws
+    -> Book
+
+  /// The calls whose answers at the book's block are needed for `purpose`.
+  func questions(about book: Book, for purpose: Purpose) -> [Call]
+
+  /// Takes the answers, in the order of `questions`.
+  func take(_ answers: [CallResult], for purpose: Purpose, into book: inout Book)
+
+  /// Debt, trigger price and market totals of every position with debt at `timestamp`.
+  func refreshDebt(
+    of book: Book, at timestamp: UInt64, in tx: borrowing Transaction
+  ) throws -> RefreshReport
+
+  /// The exact verdict on every position with debt. Pure.
+  ///
+  /// - Parameters:
+  ///   - timestamp: the second that `verified` verdicts are true at.
+  ///   - next: a later second; positions that cross the line by then are `actionable`. Nil: none.
+  func judge(_ book: Book, at timestamp: UInt64, next: UInt64?) -> Judgement
+
+  /// Writes facts and prices that were asked for the book.
+  func storeAnswers(of book: Book, run: Int64?, in tx: borrowing Transaction) throws
+
+  /// Writes a scan's findings.
+  func store(
+    _ judgement: Judgement, of book: Book, run: Int64, in tx: borrowing Transaction) throws
+
+  /// The positions nearest to their line, from the last refresh and the last scan.
+  func nearest(
+    of deployment: Deployment, user: Address?, market: Bytes32?, limit: Int,
+    in tx: borrowing Transaction
+  ) throws -> [PositionLine]
+}
+
+/// What the answers are for: more is asked for a verdict than for a debt.
+public enum Purpose: Sendable {
+  case debts
+  case verdicts
+}
+
+/// The timestamp of each block that has logs.
+public typealias BlockTimes = [UInt64: UInt64]
+
+/// What became of the logs of a window.
+public struct ApplyReport: Equatable, Sendable {
+  /// Logs that changed a row.
+  public var applied = 0
+  /// Logs that change nothing we keep.
+  public var ignored = 0
+  /// Logs of markets that stand still.
+  public var waiting = 0
+  /// Markets set aside by these logs.
+  public var setAside: [SetAside] = []
+
+  public init() {}
+}
+
+/// A market that stands still because one of its events could not be applied.
+public struct SetAside: Equatable, Sendable {
+  public let market: Bytes32
+  public let blockNumber: UInt64
+  public let logIndex: UInt32
+  public let reason: String
+  public let attempts: Int
+
+  public init(
+    market: Bytes32, blockNumber: UInt64, logIndex: UInt32, reason: String, attempts: Int
+  ) {
+    self.market = market
+    self.blockNumber = blockNumber
+    self.logIndex = logIndex
+    self.reason = reason
+    self.attempts = attempts
+  }
+}
