@@ -7,41 +7,54 @@ public struct Cursor: Sendable, Equatable {
   public let block: UInt64?
   /// Its hash; nil before the first.
   public let hash: Bytes32?
-
-  public init(block: UInt64?, hash: Bytes32?) {
-    self.block = block
-    self.hash = hash
-  }
+  /// Counts every change of the mirror; 0 before the first.
+  public let revision: Int64
 
   /// Where nothing has been read.
-  public static let start = Cursor(block: nil, hash: nil)
+  public static let start = Cursor(block: nil, hash: nil, revision: 0)
 
   public static func read(
     _ job: String, of deployment: Int32, in tx: borrowing Transaction
   ) throws -> Cursor {
-    let rows = try tx.query(
-      """
-      select block_number, block_hash from cursor
-      where job = \(job) and deployment_id = \(deployment) and shard = 0
-      """)
-    guard let row = rows.first else { return .start }
-    return Cursor(block: try row.get(0, UInt64.self), hash: try row.get(1, Bytes32.self))
+    try decode(
+      tx.query(
+        """
+        select block_number, block_hash, revision from cursor
+        where job = \(job) and deployment_id = \(deployment) and shard = 0
+        """))
   }
 
-  /// Moves the cursor from where the caller read it.
+  /// Keeps the mirror as it was read until the transaction ends.
+  ///
+  /// - Throws: `CursorError.moved` if it no longer is.
+  public func hold(
+    _ job: String, of deployment: Int32, in tx: borrowing Transaction
+  ) throws {
+    let now = try Self.decode(
+      tx.query(
+        """
+        select block_number, block_hash, revision from cursor
+        where job = \(job) and deployment_id = \(deployment) and shard = 0 for share
+        """))
+    guard now == self else { throw CursorError.moved }
+  }
+
+  /// Moves the cursor from where the caller read it, or leaves it there and counts a change.
   ///
   /// - Throws: `CursorError.moved` if it no longer stands there; nothing may be committed then.
+  @discardableResult
   public func move(
     _ job: String, of deployment: Int32, to block: UInt64, hash: Bytes32,
     in tx: borrowing Transaction
-  ) throws {
+  ) throws -> Cursor {
     let moved: Int
-    if let from = self.block {
+    if revision > 0 {
       moved = try tx.execute(
         """
-        update cursor set block_number = \(block), block_hash = \(hash), moved_at = now()
+        update cursor set block_number = \(block), block_hash = \(hash), revision = revision + 1,
+          moved_at = now()
         where job = \(job) and deployment_id = \(deployment) and shard = 0
-          and block_number = \(from) and block_hash = \(self.hash)
+          and revision = \(revision)
         """)
     } else {
       moved = try tx.execute(
@@ -51,13 +64,14 @@ public struct Cursor: Sendable, Equatable {
         """)
     }
     guard moved == 1 else { throw CursorError.moved }
+    return Cursor(block: block, hash: hash, revision: revision + 1)
   }
 
-  /// Back to before the first block.
-  public static func forget(
-    _ job: String, of deployment: Int32, in tx: borrowing Transaction
-  ) throws {
-    try tx.execute("delete from cursor where job = \(job) and deployment_id = \(deployment)")
+  private static func decode(_ rows: Rows) throws -> Cursor {
+    guard let row = rows.first else { return .start }
+    return Cursor(
+      block: try row.get(0, UInt64.self), hash: try row.get(1, Bytes32.self),
+      revision: try row.get(2, Int64.self))
   }
 }
 
@@ -65,5 +79,5 @@ public enum CursorError: Error, Equatable, CustomStringConvertible {
   /// Another run moved it since it was read.
   case moved
 
-  public var description: String { "another run has moved the cursor" }
+  public var description: String { "another run has changed the mirror in the meantime" }
 }

@@ -34,8 +34,10 @@ public protocol OnChainSystem: Sendable {
   ///
   /// A log that cannot be applied sets its market aside; the other markets go on. Changes in blocks
   /// above `finality` leave the row as it was before the block, so that the block can be taken back.
-  func apply(_ logs: [Log], times: BlockTimes, finality: UInt64, to mirror: inout Mirror) throws
-    -> ApplyReport
+  func apply(
+    _ logs: [Log], of deployment: Deployment, times: BlockTimes, finality: UInt64,
+    to mirror: inout Mirror
+  ) throws -> ApplyReport
 
   /// Writes what `apply` changed.
   func store(_ mirror: Mirror, of deployment: Deployment, in tx: borrowing Transaction) throws
@@ -62,8 +64,10 @@ public protocol OnChainSystem: Sendable {
   // MARK: Judgement
 
   /// Loads what is needed to judge the deployment's positions with debt.
-  func book(of deployment: Deployment, at block: BlockMark, in tx: borrowing Transaction) throws
-    -> Book
+  func book(
+    of deployment: Deployment, markets: MarketFilter, at block: BlockMark,
+    in tx: borrowing Transaction
+  ) throws -> Book
 
   /// The calls whose answers at the book's block are needed for `purpose`.
   func questions(about book: Book, for purpose: Purpose) -> [Call]
@@ -88,7 +92,9 @@ public protocol OnChainSystem: Sendable {
 
   /// Writes a scan's findings.
   func store(
-    _ judgement: Judgement, of book: Book, run: Int64, in tx: borrowing Transaction) throws
+    _ judgement: Judgement, of book: Book, at timestamp: UInt64, run: Int64,
+    in tx: borrowing Transaction
+  ) throws
 
   /// The positions nearest to their line, from the last refresh and the last scan.
   func nearest(
@@ -101,6 +107,22 @@ public protocol OnChainSystem: Sendable {
 public enum Purpose: Sendable {
   case debts
   case verdicts
+}
+
+/// The markets that a user wants judged. Everything is mirrored all the same.
+public struct MarketFilter: Sendable, Equatable {
+  /// If not empty, only these.
+  public let include: Set<Bytes32>
+  public let exclude: Set<Bytes32>
+
+  public init(include: Set<Bytes32> = [], exclude: Set<Bytes32> = []) {
+    self.include = include
+    self.exclude = exclude
+  }
+
+  public func admits(_ market: Bytes32) -> Bool {
+    (include.isEmpty || include.contains(market)) && !exclude.contains(market)
+  }
 }
 
 /// The timestamp of each block that has logs.

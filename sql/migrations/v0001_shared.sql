@@ -55,13 +55,15 @@ create table event (
   primary key (chain_id, block_number, log_index, block_hash)
 );
 
--- How far each job has read. Moved in the transaction that did the work.
+-- How far each job has read. Moved in the transaction that did the work. The revision counts every
+-- change of the mirror, also one that leaves the block where it is.
 create table cursor (
   job text not null,
   deployment_id int not null references deployment,
   shard int not null default 0,
   block_number bigint not null check (block_number >= -1),
   block_hash bytes32,
+  revision bigint not null default 1,
   moved_at timestamptz not null default now(),
   primary key (job, deployment_id, shard)
 );

@@ -146,14 +146,12 @@ create table market_now (
   borrow_rate_wad uint256 not null
 ) with (fillfactor = 50);
 
--- The derived numbers of a position with debt. A null trigger price: there is no collateral, so it is
--- liquidatable at any price.
+-- The derived numbers of a position with debt, true at the block and second of its market_now row.
+-- A null trigger price: no price is enough, since there is no collateral.
 create table position_debt (
   position_id bigint primary key references position on delete cascade,
   borrowed uint256 not null,
-  trigger_price uint256,
-  as_of_block bigint not null,
-  as_of_timestamp bigint not null
+  trigger_price uint256
 ) with (fillfactor = 50);
 
 -- What one scan found in one market: the three counts add up to the positions with debt.
@@ -201,10 +199,11 @@ select
   case when p.borrow_shares = 0 then 0
     else x.borrowed / power(10::numeric, l.decimals) end as "borrowedAmount",
   x.trigger_price / power(10::numeric, 36 + l.decimals - c.decimals) as "liquidationPriceRatio",
-  coalesce(to_timestamp(x.as_of_timestamp), to_timestamp(m.last_update)) as "updatedAt"
+  to_timestamp(coalesce(n.as_of_timestamp, m.last_update)) as "updatedAt"
 from position p
 join market m on m.id = p.market_id
 join deployment d on d.id = m.deployment_id
 left join token c on c.chain_id = d.chain_id and c.address = m.collateral_token
 left join token l on l.chain_id = d.chain_id and l.address = m.loan_token
-left join position_debt x on x.position_id = p.id;
+left join position_debt x on x.position_id = p.id
+left join market_now n on n.market_id = m.id;

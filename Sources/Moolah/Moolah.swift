@@ -1,0 +1,75 @@
+import Ethereum
+import Quantities
+import Systems
+
+/// Moolah (Lista Lending) and its origin Morpho Blue: isolated markets of one collateral and one loan
+/// token, debt kept in shares.
+public struct Moolah: OnChainSystem {
+  public let dialect: Dialect
+
+  public init(_ dialect: Dialect) {
+    self.dialect = dialect
+  }
+
+  public var name: String { dialect.rawValue }
+
+  public func addresses(revealedBy logs: [Log]) -> Set<Address> {
+    var revealed: Set<Address> = []
+    for log in logs {
+      // A log that cannot be decoded is answered for when it is applied.
+      guard case .createMarket(_, let parameters)? = try? MoolahEvent(log) else { continue }
+      if parameters.irm != .zero { revealed.insert(parameters.irm) }
+    }
+    return revealed
+  }
+
+  public func markets(concernedBy logs: [Log]) -> Set<Bytes32>? {
+    var markets: Set<Bytes32> = []
+    for log in logs {
+      guard let event = try? MoolahEvent(log) else {
+        if let market = log.topics.dropFirst().first { markets.insert(market) }
+        continue
+      }
+      guard let market = event.market else { return nil }
+      markets.insert(market)
+    }
+    return markets
+  }
+
+  public func blankMirror(following markets: Set<Bytes32>) -> MoolahMirror {
+    MoolahMirror(following: markets)
+  }
+
+  public func apply(
+    _ logs: [Log], of deployment: Deployment, times: BlockTimes, finality: UInt64,
+    to mirror: inout MoolahMirror
+  ) throws -> ApplyReport {
+    var report = ApplyReport()
+    for log in logs {
+      guard let timestamp = times[log.blockNumber] else {
+        preconditionFailure("a log came without the time of its block")
+      }
+      try mirror.apply(
+        log, timestamp: timestamp, finality: finality, core: deployment.address, dialect: dialect,
+        to: &report)
+    }
+    return report
+  }
+}
+
+/// Where the two sisters differ.
+public enum Dialect: String, Sendable, CaseIterable {
+  /// Prices per token in USD (`peek`), whitelists, brokers, pause.
+  case moolah
+  /// One price per pair (`price`), nobody to pause it.
+  case morphoBlue = "morpho-blue"
+
+  /// The fee of a new market, if no event tells it: Morpho Blue starts at 0; Moolah's first
+  /// implementation had a constant that a later one replaced without an event.
+  var initialFee: Wad? {
+    switch self {
+    case .moolah: nil
+    case .morphoBlue: Wad(raw: .zero)
+    }
+  }
+}

@@ -1,0 +1,332 @@
+import Ethereum
+import Postgres
+import Quantities
+import RiskCore
+import Systems
+
+// Tables `market_now`, `position_debt`, `scan_market`, `candidate`, and the shared `token`, `fact` and
+// `price`: what a book is made of, and what a judgement leaves behind.
+
+extension Moolah {
+  public func book(
+    of deployment: Deployment, markets filter: MarketFilter, at block: BlockMark,
+    in tx: borrowing Transaction
+  ) throws -> MoolahBook {
+    let setAside = Set(try setAside(of: deployment, in: tx).map(\.market))
+    let rows = try marketRows(
+      tx.query(
+        """
+        select id, market_key, loan_token, collateral_token, oracle, irm, lltv_wad, broker,
+          total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares,
+          last_update, fee_wad, rate_at_target_wad, as_of_block
+        from market where deployment_id = \(deployment.id)
+        """))
+    var markets: [BookMarket] = []
+    for (key, row) in rows where filter.admits(key) {
+      guard let id = row.id else { continue }
+      markets.append(
+        BookMarket(id: id, key: key, row: row, isSetAside: setAside.contains(key)))
+    }
+    markets.sort { $0.id < $1.id }
+    var book = MoolahBook(
+      deployment: deployment, block: block, dialect: dialect, markets: markets,
+      tokens: try tokens(of: deployment, in: tx), facts: try facts(of: deployment, at: block, in: tx))
+    try loadPositions(into: &book, in: tx)
+    return book
+  }
+
+  private func loadPositions(
+    into book: inout MoolahBook, in tx: borrowing Transaction
+  ) throws {
+    var positions = BookPositions()
+    var ranges: [Int32: Range<Int>] = [:]
+    var current: Int32 = -1
+    var start = 0
+    try tx.forEachRow(
+      """
+      select id, market_id, user_address, borrow_shares, collateral from position
+      where market_id = any(\(book.markets.map { Int64($0.id) })) and borrow_shares > 0
+      order by market_id
+      """
+    ) { row in
+      let market = try row.get(1, Int32.self)
+      if market != current {
+        ranges[current] = start..<positions.ids.count
+        start = positions.ids.count
+        current = market
+      }
+      positions.ids.append(try row.get(0, Int64.self))
+      positions.users.append(try row.get(2, Address.self))
+      positions.borrowShares.append(try row.get(3, UInt128.self))
+      positions.collateral.append(try row.get(4, UInt128.self))
+    }
+    ranges[current] = start..<positions.ids.count
+    for index in book.markets.indices {
+      book.markets[index].positions = ranges[book.markets[index].id] ?? 0..<0
+    }
+    book.positions = positions
+  }
+
+  private func tokens(
+    of deployment: Deployment, in tx: borrowing Transaction
+  ) throws -> [Address: TokenLabel] {
+    var tokens: [Address: TokenLabel] = [:]
+    let rows = try tx.query(
+      "select address, symbol, decimals from token where chain_id = \(deployment.chainID)")
+    for row in rows {
+      let address = try row.get(0, Address.self)
+      tokens[address] = TokenLabel(
+        address: address, symbol: try row.get(1, String?.self),
+        decimals: Int(try row.get(2, Int16.self)))
+    }
+    return tokens
+  }
+
+  private func facts(
+    of deployment: Deployment, at block: BlockMark, in tx: borrowing Transaction
+  ) throws -> Facts {
+    var known: [Facts.Key: U256?] = [:]
+    let rows = try tx.query(
+      """
+      select distinct on (subject, name) subject, name, value from fact
+      where deployment_id = \(deployment.id) and block_number <= \(block.number)
+      order by subject, name, block_number desc, log_index desc
+      """)
+    for row in rows {
+      let key = Facts.Key(
+        subject: try row.get(0, [UInt8].self), name: try row.get(1, String.self))
+      known[key] = .some(try row.get(2, U256?.self))
+    }
+    return Facts(known)
+  }
+
+  // MARK: Debts
+
+  public func refreshDebt(
+    of book: MoolahBook, at timestamp: UInt64, in tx: borrowing Transaction
+  ) throws -> RefreshReport {
+    var report = RefreshReport()
+    try tx.execute(
+      """
+      create temporary table if not exists position_debt_staged (position_id bigint,
+        borrowed numeric, trigger_price numeric) on commit delete rows
+      """)
+    var unknown: [Int64] = []
+    try tx.copyIn("position_debt_staged", columns: "position_id, borrowed, trigger_price") { rows in
+      for market in book.markets {
+        let accrued: MarketState
+        if market.row.broker != nil {
+          giveUp(market, .brokerMarket, &unknown, &report)
+          continue
+        }
+        switch book.accrued(market, to: timestamp) {
+        case .failure(let reason):
+          giveUp(market, reason, &unknown, &report)
+          continue
+        case .success(let state): accrued = state.state
+        }
+        for index in market.positions {
+          let position = book.positions.state(index)
+          guard let borrowed = try? borrowed(shares: position.borrowShares, in: accrued) else {
+            report.unknown += 1
+            continue
+          }
+          rows.beginRow()
+          rows.append(book.positions.ids[index])
+          rows.append(borrowed)
+          rows.append(trigger(debt: borrowed, position, market.row.parameters.lltv))
+          report.positions += 1
+        }
+      }
+    }
+    report.written = try writeStagedDebts(of: book, unknown: unknown, in: tx)
+    report.markets = try writeTotals(of: book, at: timestamp, in: tx)
+    return report
+  }
+
+  private func giveUp(
+    _ market: BookMarket, _ reason: UnknownReason, _ markets: inout [Int64],
+    _ report: inout RefreshReport
+  ) {
+    markets.append(Int64(market.id))
+    report.unknown += market.positions.count
+    if !report.unknownReasons.contains(reason), !market.positions.isEmpty {
+      report.unknownReasons.append(reason)
+    }
+  }
+
+  private func writeStagedDebts(
+    of book: MoolahBook, unknown: [Int64], in tx: borrowing Transaction
+  ) throws -> Int {
+    let updated = try tx.execute(
+      """
+      update position_debt d set borrowed = s.borrowed, trigger_price = s.trigger_price
+      from position_debt_staged s where d.position_id = s.position_id
+        and (d.borrowed, d.trigger_price) is distinct from (s.borrowed, s.trigger_price)
+      """)
+    let added = try tx.execute(
+      """
+      insert into position_debt (position_id, borrowed, trigger_price)
+      select s.position_id, s.borrowed, s.trigger_price from position_debt_staged s
+      where not exists (select from position_debt d where d.position_id = s.position_id)
+      """)
+    // What is closed has no debt, and what is unknown must not look known.
+    let markets = book.markets.map { Int64($0.id) }
+    try tx.execute(
+      """
+      delete from position_debt d using position p
+      where p.id = d.position_id and p.market_id = any(\(markets))
+        and (p.borrow_shares = 0 or p.market_id = any(\(unknown)))
+      """)
+    try tx.execute("delete from market_now where market_id = any(\(unknown))")
+    try tx.execute("delete from position_debt_staged")
+    return updated + added
+  }
+
+  private func writeTotals(
+    of book: MoolahBook, at timestamp: UInt64, in tx: borrowing Transaction
+  ) throws -> Int {
+    var written = 0
+    for market in book.markets {
+      guard market.row.broker == nil,
+        case .success(let now) = book.accrued(market, to: timestamp)
+      else { continue }
+      // Without the fee the supply shares that it makes are unknown; debt does not depend on it.
+      let isFeeKnown =
+        market.row.isFeeKnown || book.facts.value(.fee, of: market.subject) != nil
+      try tx.execute(
+        """
+        insert into market_now (market_id, as_of_block, as_of_hash, as_of_timestamp,
+          total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares,
+          borrow_rate_wad)
+        values (\(market.id), \(book.block.number), \(book.block.hash), \(timestamp),
+          \(now.state.totalSupplyAssets), \(isFeeKnown ? now.state.totalSupplyShares : nil),
+          \(now.state.totalBorrowAssets), \(now.state.totalBorrowShares), \(now.rate.raw))
+        on conflict (market_id) do update set as_of_block = excluded.as_of_block,
+          as_of_hash = excluded.as_of_hash, as_of_timestamp = excluded.as_of_timestamp,
+          total_supply_assets = excluded.total_supply_assets,
+          total_supply_shares = excluded.total_supply_shares,
+          total_borrow_assets = excluded.total_borrow_assets,
+          total_borrow_shares = excluded.total_borrow_shares,
+          borrow_rate_wad = excluded.borrow_rate_wad
+        """)
+      written += 1
+    }
+    return written
+  }
+
+  // MARK: Answers and verdicts
+
+  public func storeAnswers(
+    of book: MoolahBook, run: Int64?, in tx: borrowing Transaction
+  ) throws {
+    for address in book.newTokens.sorted() {
+      guard let token = book.tokens[address], let decimals = token.decimals else { continue }
+      try tx.execute(
+        """
+        insert into token (chain_id, address, decimals, symbol)
+        values (\(book.deployment.chainID), \(address), \(Int16(decimals)), \(token.symbol))
+        on conflict do nothing
+        """)
+    }
+    for (key, value) in book.facts.new {
+      try tx.execute(
+        """
+        insert into fact (deployment_id, subject, name, block_number, block_hash, value, how)
+        values (\(book.deployment.id), \(key.subject), \(key.name), \(book.block.number),
+          \(book.block.hash), \(value), 'call_at_block')
+        on conflict do nothing
+        """)
+    }
+    for (key, answer) in book.prices {
+      try tx.execute(
+        """
+        insert into price (chain_id, oracle, token, block_number, block_hash, value, how, run_id)
+        values (\(book.deployment.chainID), \(key.oracle), \(key.token), \(book.block.number),
+          \(book.block.hash), \(answer.value), 'call_at_block', \(run))
+        """)
+    }
+  }
+
+  public func store(
+    _ judgement: Judgement, of book: MoolahBook, at timestamp: UInt64, run: Int64,
+    in tx: borrowing Transaction
+  ) throws {
+    for market in judgement.markets {
+      try tx.execute(
+        """
+        insert into scan_market (run_id, market_id, block_number, block_hash, at_timestamp, price,
+          healthy, liquidatable, unknown, unknown_reason)
+        values (\(run), \(market.marketID), \(book.block.number), \(book.block.hash), \(timestamp),
+          \(market.price), \(Int32(market.healthy)), \(Int32(market.liquidatable)),
+          \(Int32(market.unknown)), \(market.unknownReason?.code))
+        """)
+    }
+    if judgement.candidates.isEmpty { return }
+    try tx.copyIn(
+      "candidate",
+      columns:
+        "run_id, market_id, user_address, block_number, block_hash, at_timestamp, certainty, outcome, debt, capacity, collateral, price, trigger_price"
+    ) { rows in
+      for candidate in judgement.candidates {
+        rows.beginRow()
+        rows.append(run)
+        rows.append(candidate.marketID)
+        rows.append(candidate.user)
+        rows.append(book.block.number)
+        rows.append(book.block.hash)
+        rows.append(timestamp)
+        rows.append(candidate.certainty.rawValue)
+        rows.append(candidate.outcome.rawValue)
+        rows.append(candidate.health.debt)
+        rows.append(candidate.health.capacity)
+        rows.append(candidate.collateral)
+        rows.append(candidate.price)
+        rows.append(candidate.triggerPrice)
+      }
+    }
+  }
+
+  // MARK: Reading
+
+  public func nearest(
+    of deployment: Deployment, user: Address?, market: Bytes32?, limit: Int,
+    in tx: borrowing Transaction
+  ) throws -> [PositionLine] {
+    try tx.query(
+      """
+      select m.market_key, p.user_address, p.collateral, p.borrow_shares, d.borrowed,
+        d.trigger_price, s.price, n.as_of_block, m.loan_token, l.symbol, l.decimals,
+        m.collateral_token, c.symbol, c.decimals
+      from position p
+      join market m on m.id = p.market_id and m.deployment_id = \(deployment.id)
+      left join position_debt d on d.position_id = p.id
+      left join market_now n on n.market_id = m.id
+      left join lateral (
+        select price from scan_market where market_id = m.id order by run_id desc limit 1
+      ) s on true
+      left join token l on l.chain_id = \(deployment.chainID) and l.address = m.loan_token
+      left join token c on c.chain_id = \(deployment.chainID) and c.address = m.collateral_token
+      where p.borrow_shares > 0 and (\(user) is null or p.user_address = \(user))
+        and (\(market) is null or m.market_key = \(market))
+      order by
+        case when d.borrowed is not null and d.trigger_price is null then 0 else 1 end,
+        d.trigger_price / nullif(s.price, 0) desc nulls last, p.id
+      limit \(Int64(limit))
+      """
+    ).map { row in
+      PositionLine(
+        market: try row.get(0, Bytes32.self), user: try row.get(1, Address.self),
+        collateral: try row.get(2, U256.self), borrowShares: try row.get(3, U256.self),
+        borrowed: try row.get(4, U256?.self), triggerPrice: try row.get(5, U256?.self),
+        price: try row.get(6, U256?.self), asOfBlock: try row.get(7, UInt64?.self),
+        loan: try label(row, at: 8), collateralToken: try label(row, at: 11))
+    }
+  }
+
+  private func label(_ row: borrowing Row, at column: Int) throws -> TokenLabel {
+    TokenLabel(
+      address: try row.get(column, Address.self), symbol: try row.get(column + 1, String?.self),
+      decimals: try row.get(column + 2, Int16?.self).map(Int.init))
+  }
+}

@@ -1,0 +1,62 @@
+import Ethereum
+import Quantities
+
+/// What a fact is about.
+enum FactSubject: Hashable, Sendable {
+  case irm(Address)
+  /// A market under its rate model: another model may hold other numbers for the same id.
+  case market(Bytes32, irm: Address)
+
+  /// The key in table `fact`: the model's address, then the market's id.
+  var bytes: [UInt8] {
+    switch self {
+    case .irm(let irm): irm.bytes
+    case .market(let market, let irm): irm.bytes + market.bytes
+    }
+  }
+}
+
+/// Facts that have no column of their own, by their name in table `fact`.
+enum FactName: String, CaseIterable, Sendable {
+  /// Adaptive model: highest rate of a market, WAD per second; 0: the model's default.
+  case rateCap = "rate_cap"
+  /// Adaptive model: lowest rate of a market, WAD per second.
+  case rateFloor = "rate_floor"
+  /// Adaptive model: lowest cap, WAD per second.
+  case minCap = "min_cap"
+  /// Fixed model: the stored rate of a market, WAD per second.
+  case fixedRate = "fixed_rate"
+  /// The fee of a market whose creation did not tell it, WAD.
+  case fee
+}
+
+/// Facts by subject and name, as of one block. A known fact may be that there is none (nil).
+struct Facts: Sendable {
+  struct Key: Hashable, Sendable {
+    let subject: [UInt8]
+    let name: String
+  }
+
+  private(set) var known: [Key: U256?] = [:]
+  /// Facts that were asked for and are not stored yet.
+  private(set) var new: [(key: Key, value: U256?)] = []
+
+  init(_ known: [Key: U256?] = [:]) {
+    self.known = known
+  }
+
+  /// The outer optional says whether the fact is known, the inner whether there is such a number.
+  subscript(_ name: FactName, _ subject: FactSubject) -> U256?? {
+    known[Key(subject: subject.bytes, name: name.rawValue)]
+  }
+
+  func value(_ name: FactName, of subject: FactSubject) -> U256? {
+    self[name, subject] ?? nil
+  }
+
+  mutating func learn(_ name: FactName, of subject: FactSubject, _ value: U256?) {
+    let key = Key(subject: subject.bytes, name: name.rawValue)
+    known[key] = .some(value)
+    new.append((key, value))
+  }
+}

@@ -1,0 +1,235 @@
+import Ethereum
+import Quantities
+import RiskCore
+import Systems
+
+/// Every position with debt of a deployment, and what its judgement needs, at one block.
+///
+/// Positions are columns, ordered by market: a verdict over a million of them walks arrays.
+public struct MoolahBook: Sendable {
+  public let deployment: Deployment
+  public let block: BlockMark
+  let dialect: Dialect
+  var markets: [BookMarket]
+  var tokens: [Address: TokenLabel]
+  var newTokens: Set<Address> = []
+  var facts: Facts
+  var prices: [PriceKey: PriceAnswer] = [:]
+  /// Nil: not answered.
+  var isPaused: Bool?
+  var positions = BookPositions()
+
+  mutating func learn(_ token: Address, decimals: Int) {
+    tokens[token] = TokenLabel(address: token, symbol: tokens[token]?.symbol, decimals: decimals)
+    newTokens.insert(token)
+  }
+
+  mutating func learn(_ token: Address, symbol: String?) {
+    guard let known = tokens[token] else { return }
+    tokens[token] = TokenLabel(address: token, symbol: symbol, decimals: known.decimals)
+  }
+}
+
+/// Columns of the positions with debt.
+struct BookPositions: Sendable {
+  var ids: [Int64] = []
+  var users: [Address] = []
+  var borrowShares: [UInt128] = []
+  var collateral: [UInt128] = []
+
+  func state(_ index: Int) -> PositionState {
+    PositionState(
+      supplyShares: .zero, borrowShares: borrowShares[index], collateral: collateral[index])
+  }
+}
+
+/// A market of a book.
+struct BookMarket: Sendable {
+  let id: Int32
+  let key: Bytes32
+  let row: MarketRow
+  let isSetAside: Bool
+  /// Where its positions stand in the columns.
+  var positions: Range<Int> = 0..<0
+  /// What `borrowRateView` answered at the book's block.
+  var askedRate: Wad?
+  /// Whether anyone may liquidate; nil: not answered.
+  var isOpenToAll: Bool?
+
+  var subject: FactSubject { .market(key, irm: row.parameters.irm) }
+
+  /// The stored state with the fee that was asked for.
+  func state(_ facts: Facts) -> MarketState {
+    var state = row.state
+    if !row.isFeeKnown, let fee = facts.value(.fee, of: subject) { state.fee = Wad(raw: fee) }
+    return state
+  }
+}
+
+// MARK: - Rates and accrual
+
+extension MoolahBook {
+  /// The average rate from the market's last update to `timestamp`.
+  ///
+  /// At the book's block the contract's own answer counts. At another second it is the local
+  /// model's, and only if the model agrees with the contract at the block.
+  func rate(of market: BookMarket, at timestamp: UInt64) -> Result<Wad, UnknownReason> {
+    if market.row.parameters.irm == .zero { return .success(Wad(raw: .zero)) }
+    if timestamp == block.timestamp, let asked = market.askedRate { return .success(asked) }
+    if timestamp == market.row.state.lastUpdate { return .success(Wad(raw: .zero)) }
+    guard let local = try? localRate(of: market, at: timestamp) else {
+      return .failure(.rateUnknown)
+    }
+    if let asked = market.askedRate {
+      guard let check = try? localRate(of: market, at: block.timestamp), check == asked else {
+        return .failure(.rateUnknown)
+      }
+    }
+    return .success(local)
+  }
+
+  /// Nil if neither model is the market's.
+  private func localRate(of market: BookMarket, at timestamp: UInt64) throws -> Wad? {
+    let irm = market.row.parameters.irm
+    let cap = facts.value(.rateCap, of: market.subject)
+    let minCap = Wad(raw: facts.value(.minCap, of: .irm(irm)) ?? .zero)
+    let floor = Wad(raw: facts.value(.rateFloor, of: market.subject) ?? .zero)
+    let state = state(of: market)
+    if let rateAtTarget = market.row.rateAtTarget {
+      return try AdaptiveCurve(
+        cap: cap.map { $0.isZero ? AdaptiveCurve.defaultCap : Wad(raw: $0) }, minCap: minCap,
+        floor: floor
+      ).rate(of: state, rateAtTarget: rateAtTarget, at: timestamp).average
+    }
+    if let stored = facts.value(.fixedRate, of: market.subject) {
+      return FixedRate(cap: cap.flatMap { $0.isZero ? nil : Wad(raw: $0) }, minCap: minCap, floor: floor)
+        .rate(stored: Wad(raw: stored))
+    }
+    return nil
+  }
+
+  func state(of market: BookMarket) -> MarketState { market.state(facts) }
+
+  /// The market's totals with interest up to `timestamp`, and the rate that made it.
+  func accrued(
+    _ market: BookMarket, to timestamp: UInt64
+  ) -> Result<(state: MarketState, rate: Wad), UnknownReason> {
+    if market.isSetAside { return .failure(.marketSetAside) }
+    if timestamp < market.row.state.lastUpdate { return .failure(.timestampBeforeState) }
+    switch rate(of: market, at: timestamp) {
+    case .failure(let reason): return .failure(reason)
+    case .success(let rate):
+      guard let accrued = try? state(of: market).accrued(to: timestamp, rate: rate) else {
+        return .failure(.overflow)
+      }
+      return .success((accrued.state, rate))
+    }
+  }
+
+  /// Collateral price in loan units, scaled by 1e36.
+  func price(of market: BookMarket) -> Result<U256, UnknownReason> {
+    let p = market.row.parameters
+    switch dialect {
+    case .morphoBlue:
+      let answer = prices[PriceKey(oracle: p.oracle, token: nil)] ?? .missing
+      if let reason = answer.unknownReason { return .failure(reason) }
+      return .success(answer.value ?? .zero)
+    case .moolah:
+      let base = prices[PriceKey(oracle: p.oracle, token: p.collateralToken)] ?? .missing
+      let quote = prices[PriceKey(oracle: p.oracle, token: p.loanToken)] ?? .missing
+      if let reason = base.unknownReason ?? quote.unknownReason { return .failure(reason) }
+      guard let basePeek = base.value, let quotePeek = quote.value,
+        let loanDecimals = tokens[p.loanToken]?.decimals,
+        let collateralDecimals = tokens[p.collateralToken]?.decimals,
+        let price = try? pairPrice(
+          basePeek: basePeek, quotePeek: quotePeek, loanDecimals: loanDecimals,
+          collateralDecimals: collateralDecimals)
+      else { return .failure(.priceMissing) }
+      return price.isZero ? .failure(.priceZero) : .success(price)
+    }
+  }
+}
+
+// MARK: - Verdicts
+
+extension Moolah {
+  public func judge(_ book: MoolahBook, at timestamp: UInt64, next: UInt64?) -> Judgement {
+    var judgement = Judgement()
+    for market in book.markets where !market.positions.isEmpty {
+      judge(market, of: book, at: timestamp, next: next, into: &judgement)
+    }
+    return judgement
+  }
+
+  private func judge(
+    _ market: BookMarket, of book: MoolahBook, at timestamp: UInt64, next: UInt64?,
+    into judgement: inout Judgement
+  ) {
+    let price = book.price(of: market)
+    var found = MarketJudgement(
+      marketID: market.id, market: market.key, price: try? price.get())
+    defer { judgement.markets.append(found) }
+
+    func giveUp(_ reason: UnknownReason) {
+      found.unknown = market.positions.count
+      found.unknownReason = reason
+    }
+    // Debt of a broker market lives in its broker, which is not read yet.
+    if market.row.broker != nil { return giveUp(.brokerMarket) }
+    let state: MarketState
+    switch book.accrued(market, to: timestamp) {
+    case .failure(let reason): return giveUp(reason)
+    case .success(let accrued): state = accrued.state
+    }
+    guard case .success(let price) = price else {
+      if case .failure(let reason) = price { giveUp(reason) }
+      return
+    }
+    let later = next.flatMap { try? book.accrued(market, to: $0).get().state }
+    let outcome = outcome(market, paused: book.isPaused)
+    let lltv = market.row.parameters.lltv
+
+    for index in market.positions {
+      let position = book.positions.state(index)
+      guard let health = try? health(of: position, in: state, price: price, lltv: lltv) else {
+        found.unknown += 1
+        found.unknownReason = found.unknownReason ?? .overflow
+        continue
+      }
+      var line: (Certainty, Health)?
+      if health.isLiquidatable {
+        found.liquidatable += 1
+        line = (.verified, health)
+      } else {
+        found.healthy += 1
+        if let later,
+          let next = try? Moolah.health(of: position, in: later, price: price, lltv: lltv),
+          next.isLiquidatable
+        {
+          found.actionable += 1
+          line = (.actionable, next)
+        }
+      }
+      guard let (certainty, health) = line else { continue }
+      judgement.candidates.append(
+        Candidate(
+          marketID: market.id, market: market.key, user: book.positions.users[index],
+          certainty: certainty, outcome: outcome, health: health,
+          collateral: U256(position.collateral), price: price,
+          triggerPrice: trigger(debt: health.debt, position, lltv)))
+    }
+  }
+
+  private func outcome(_ market: BookMarket, paused: Bool?) -> Outcome {
+    guard dialect == .moolah else { return .open }
+    guard let paused, let open = market.isOpenToAll else { return .permissionUnknown }
+    return paused ? .paused : open ? .open : .whitelistOnly
+  }
+
+  func trigger(debt: U256, _ position: PositionState, _ lltv: Wad) -> U256? {
+    switch triggerPrice(debt: debt, collateral: position.collateral, lltv: lltv) {
+    case .at(let price): price
+    case .noDebt, .always: nil
+    }
+  }
+}
