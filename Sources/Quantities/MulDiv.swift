@@ -9,7 +9,8 @@ extension U256 {
   public static func mulDivDown(
     _ x: U256, _ y: U256, _ d: U256
   ) throws(ArithmeticError) -> U256 {
-    try x.multiplied(by: y).dividedDown(by: d)
+    if d.isZero { throw .divisionByZero }
+    return try x.multiplied(by: y).dividedDown(by: d)
   }
 
   /// `(x * y + (d - 1)) / d`, with a 256-bit product and sum as plain Solidity has it.
