@@ -243,20 +243,16 @@ struct Reciprocal2 {
     return quotient
   }
 
-  /// The same where the upper halves are equal: the estimate is the largest word.
+  /// The same where the upper halves are equal: the quotient word is the largest one.
+  ///
+  /// With `B = 2^64` the rest is `full - (full - remainder) * B + next`. The difference of two
+  /// numbers with the same upper half is 1 ... `B^2 - 1`, and `full >= B^4 / 2`, so the rest is
+  /// positive and below `full`: `B - 1` needs no correction.
   @inlinable
   func divideSaturated(_ remainder: inout U256, _ next: UInt64, by full: U256) -> UInt64 {
-    var quotient = UInt64.max
-    let product = full.multipliedFullWidth(by: quotient)
     let shifted = U256(w0: next, w1: remainder.w0, w2: remainder.w1, w3: remainder.w2)
-    var (rest, borrow) = shifted.subtractingReportingOverflow(product.low)
-    var top = remainder.w3 &- product.high &- (borrow ? 1 : 0)
-    while top != 0 {
-      quotient = quotient &- 1
-      (rest, borrow) = rest.addingReportingOverflow(full)
-      top = top &+ (borrow ? 1 : 0)
-    }
-    remainder = rest
-    return quotient
+    let product: (high: UInt64, low: U256) = full.multipliedFullWidth(by: UInt64.max)
+    remainder = shifted.subtractingReportingOverflow(product.low).partialValue
+    return .max
   }
 }
