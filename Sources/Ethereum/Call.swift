@@ -1,0 +1,23 @@
+/// One read of a contract, to be answered without a transaction.
+public struct Call: Hashable, Sendable {
+  public var to: Address
+  /// The selector and the encoded arguments.
+  public var data: [UInt8]
+
+  public init(to: Address, data: [UInt8]) {
+    self.to = to
+    self.data = data
+  }
+}
+
+/// What a contract answered to a `Call`.
+public struct CallResult: Hashable, Sendable {
+  /// False when the call reverted; `data` is then the reason, as the contract encoded it.
+  public var succeeded: Bool
+  public var data: [UInt8]
+
+  public init(succeeded: Bool, data: [UInt8]) {
+    self.succeeded = succeeded
+    self.data = data
+  }
+}

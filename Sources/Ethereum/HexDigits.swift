@@ -1,0 +1,115 @@
+/// Reads hexadecimal digits eight at a time and remembers whether any of them was not one.
+///
+/// Eight characters are one 64-bit word and every step works on all eight bytes at once, so a
+/// 32-byte hash is eight short straight runs of arithmetic, without a table and without a
+/// branch; validity is asked once at the end. No step carries from one byte into the next.
+struct HexDigits {
+  private var invalid: UInt64 = 0
+  private var lowerCase: UInt64 = 0
+  private var upperCase: UInt64 = 0
+
+  /// Whether every character read so far was a digit of base 16.
+  var areValid: Bool { invalid == 0 }
+
+  /// Whether both `a…f` and `A…F` were among them.
+  var haveMixedCase: Bool { lowerCase != 0 && upperCase != 0 }
+
+  /// The value of the sixteen digits at `offset`, which must be in range.
+  @inline(__always)
+  mutating func word(_ ascii: borrowing Span<UInt8>, at offset: Int) -> UInt64 {
+    UInt64(half(ascii, at: offset)) &<< 32 | UInt64(half(ascii, at: offset + 8))
+  }
+
+  /// The value of the eight digits at `offset`, which must be in range.
+  @inline(__always)
+  mutating func half(_ ascii: borrowing Span<UInt8>, at offset: Int) -> UInt32 {
+    let raw = ascii.bytes
+    return value(
+      of: UInt64(bigEndian: raw.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)))
+  }
+
+  /// The value of `count` digits, at most eight, from `offset`, which must be in range.
+  @inline(__always)
+  mutating func short(_ ascii: borrowing Span<UInt8>, at offset: Int, count: Int) -> UInt32 {
+    var characters: UInt64 = 0x3030_3030_3030_3030
+    for index in offset..<(offset + count) {
+      characters = characters &<< 8 | UInt64(ascii[index])
+    }
+    return value(of: characters)
+  }
+
+  /// The value of eight characters, the first of them in the highest byte.
+  ///
+  /// A letter has bit 6 set; its low four bits are 1…6, so adding nine gives 10…15. A character
+  /// is a digit exactly when its high four bits are what its kind demands (3, or 4 once the case
+  /// bit is dropped) and adding six to its value carries out of four bits only for a letter.
+  @inline(__always)
+  private mutating func value(of characters: UInt64) -> UInt32 {
+    let letters = characters &>> 6 & 0x0101_0101_0101_0101
+    let caseBits = characters & letters &<< 5
+    let expectedHigh = 0x3030_3030_3030_3030 ^ (letters &* 0x70)
+    let values = (characters & 0x0f0f_0f0f_0f0f_0f0f) &+ letters &* 9
+    let carries = (values &+ 0x0606_0606_0606_0606) ^ letters &<< 4
+
+    invalid |= ((characters ^ caseBits) & 0xf0f0_f0f0_f0f0_f0f0) ^ expectedHigh
+    invalid |= (values | carries) & 0x1010_1010_1010_1010
+    lowerCase |= caseBits
+    upperCase |= letters &<< 5 ^ caseBits
+
+    let pairs = (values | values &>> 4) & 0x00ff_00ff_00ff_00ff
+    let quads = (pairs | pairs &>> 8) & 0x0000_ffff_0000_ffff
+    return UInt32(truncatingIfNeeded: quads | quads &>> 16)
+  }
+}
+
+/// Collects lower-case hexadecimal digits in room that was measured beforehand.
+struct HexText: ~Copyable {
+  private let buffer: UnsafeMutableBufferPointer<UInt8>
+  private(set) var count = 0
+
+  init(into buffer: UnsafeMutableBufferPointer<UInt8>) {
+    self.buffer = buffer
+    append(ascii: UInt8(ascii: "0"))
+    append(ascii: UInt8(ascii: "x"))
+  }
+
+  mutating func append(ascii character: UInt8) {
+    precondition(count < buffer.count, "a text was longer than the digits it was measured for")
+    buffer[count] = character
+    count += 1
+  }
+
+  mutating func append(digit: UInt8) {
+    append(ascii: Hex.character(of: digit))
+  }
+
+  mutating func append(byte: UInt8) {
+    append(digit: byte &>> 4)
+    append(digit: byte & 15)
+  }
+
+  /// Changes the character at `index`, which has been written.
+  mutating func replace(at index: Int, with change: (UInt8) -> UInt8) {
+    precondition(index < count, "only a written character can be changed")
+    buffer[index] = change(buffer[index])
+  }
+
+  /// Sixteen digits.
+  mutating func append(word: UInt64) {
+    append(half: UInt32(truncatingIfNeeded: word &>> 32))
+    append(half: UInt32(truncatingIfNeeded: word))
+  }
+
+  /// Eight digits, spread over the bytes of one word; the reverse of what `HexDigits` does.
+  mutating func append(half: UInt32) {
+    precondition(count <= buffer.count - 8, "a text was longer than the digits it was measured for")
+    let quads = (UInt64(half) | UInt64(half) &<< 16) & 0x0000_ffff_0000_ffff
+    let pairs = (quads | quads &<< 8) & 0x00ff_00ff_00ff_00ff
+    let values = (pairs | pairs &<< 4) & 0x0f0f_0f0f_0f0f_0f0f
+    let letters = (values &+ 0x0606_0606_0606_0606) &>> 4 & 0x0101_0101_0101_0101
+    let characters = values &+ 0x3030_3030_3030_3030 &+ letters &* 39
+    UnsafeMutableRawBufferPointer(buffer).storeBytes(
+      of: characters.bigEndian, toByteOffset: count, as: UInt64.self)
+    count += 8
+  }
+}
