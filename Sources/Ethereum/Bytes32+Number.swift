@@ -26,7 +26,13 @@ extension Bytes32 {
   @inlinable
   public var address: Address? {
     guard word0 == 0, word1 &>> 32 == 0 else { return nil }
-    return Address(
+    return lowAddress
+  }
+
+  /// The low twenty bytes, whatever the upper twelve are.
+  @inlinable
+  var lowAddress: Address {
+    Address(
       word0: word1 &<< 32 | word2 &>> 32, word1: word2 &<< 32 | word3 &>> 32,
       word2: UInt32(truncatingIfNeeded: word3))
   }

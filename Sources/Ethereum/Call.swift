@@ -8,6 +8,11 @@ public struct Call: Hashable, Sendable {
     self.to = to
     self.data = data
   }
+
+  /// A call of the function with this canonical signature, as `balanceOf(address)`.
+  public init(to: Address, signature: String, arguments: [ABIValue]) {
+    self.init(to: to, data: ABI.selector(signature) + ABI.encode(arguments))
+  }
 }
 
 /// What a contract answered to a `Call`.
