@@ -40,7 +40,10 @@ let package = Package(
       name: "Systems", dependencies: ["RiskCore", "Ethereum", "Postgres", "Quantities"],
       swiftSettings: strict),
 
-    // 4-5: the runner, the systems, the jobs.
+    // 4-5: from blocks to rows, the runner, the systems, the jobs.
+    .target(
+      name: "Ingest", dependencies: ["Systems", "Chain", "Store", "Postgres", "Ethereum"],
+      swiftSettings: strict),
     .target(
       name: "JobRunner", dependencies: ["Systems", "Chain", "Store", "Postgres", "HTTP", "Ethereum"],
       swiftSettings: strict),
@@ -51,7 +54,8 @@ let package = Package(
     .target(
       name: "Jobs",
       dependencies: [
-        "JobRunner", "Systems", "Chain", "Store", "Postgres", "RiskCore", "Ethereum", "Quantities",
+        "JobRunner", "Ingest", "Systems", "Chain", "Store", "Postgres", "RiskCore", "Ethereum",
+        "Quantities",
       ],
       path: "jobs", swiftSettings: strict),
 
@@ -96,7 +100,7 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "Jobs", "JobRunner", "Moolah", "Systems", "Chain", "Store", "Postgres", "Ethereum",
+        "Jobs", "JobRunner", "Ingest", "Moolah", "Systems", "Chain", "Store", "Postgres", "Ethereum",
         "Quantities", "TestKit",
       ],
       swiftSettings: strict),

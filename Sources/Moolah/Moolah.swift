@@ -36,7 +36,7 @@ public struct Moolah: OnChainSystem {
     return markets
   }
 
-  public func blankMirror(following markets: Set<Bytes32>) -> MoolahMirror {
+  public func blankMirror(following markets: Set<Bytes32>?) -> MoolahMirror {
     MoolahMirror(following: markets)
   }
 

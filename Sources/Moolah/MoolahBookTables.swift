@@ -16,10 +16,7 @@ extension Moolah {
     let rows = try marketRows(
       tx.query(
         """
-        select id, market_key, loan_token, collateral_token, oracle, irm, lltv_wad, broker,
-          total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares,
-          last_update, fee_wad, rate_at_target_wad, as_of_block
-        from market where deployment_id = \(deployment.id)
+        select \(identifier: Self.marketColumns) from market where deployment_id = \(deployment.id)
         """))
     var markets: [BookMarket] = []
     for (key, row) in rows where filter.admits(key) {

@@ -78,11 +78,11 @@ extension MoolahBook {
     if timestamp == block.timestamp, let asked = market.askedRate { return .success(asked) }
     if timestamp == market.row.state.lastUpdate { return .success(Wad(raw: .zero)) }
     guard let local = try? localRate(of: market, at: timestamp) else {
-      return .failure(.rateUnknown)
+      return .failure(.unknownRate)
     }
     if let asked = market.askedRate {
       guard let check = try? localRate(of: market, at: block.timestamp), check == asked else {
-        return .failure(.rateUnknown)
+        return .failure(.unknownRate)
       }
     }
     return .success(local)
@@ -115,12 +115,12 @@ extension MoolahBook {
     _ market: BookMarket, to timestamp: UInt64
   ) -> Result<(state: MarketState, rate: Wad), UnknownReason> {
     if market.isSetAside { return .failure(.marketSetAside) }
-    if timestamp < market.row.state.lastUpdate { return .failure(.timestampBeforeState) }
+    if timestamp < market.row.state.lastUpdate { return .failure(.unknownRate) }
     switch rate(of: market, at: timestamp) {
     case .failure(let reason): return .failure(reason)
     case .success(let rate):
       guard let accrued = try? state(of: market).accrued(to: timestamp, rate: rate) else {
-        return .failure(.overflow)
+        return .failure(.arithmeticOverflow)
       }
       return .success((accrued.state, rate))
     }
@@ -144,8 +144,8 @@ extension MoolahBook {
         let price = try? pairPrice(
           basePeek: basePeek, quotePeek: quotePeek, loanDecimals: loanDecimals,
           collateralDecimals: collateralDecimals)
-      else { return .failure(.priceMissing) }
-      return price.isZero ? .failure(.priceZero) : .success(price)
+      else { return .failure(.missingPrice) }
+      return price.isZero ? .failure(.zeroPrice) : .success(price)
     }
   }
 }
@@ -193,7 +193,7 @@ extension Moolah {
       let position = book.positions.state(index)
       guard let health = try? health(of: position, in: state, price: price, lltv: lltv) else {
         found.unknown += 1
-        found.unknownReason = found.unknownReason ?? .overflow
+        found.unknownReason = found.unknownReason ?? .arithmeticOverflow
         continue
       }
       var line: (Certainty, Health)?

@@ -178,9 +178,9 @@ enum PriceAnswer: Hashable, Sendable {
   var unknownReason: UnknownReason? {
     switch self {
     case .price: nil
-    case .zero: .priceZero
-    case .reverted: .priceReverted
-    case .missing: .priceMissing
+    case .zero: .zeroPrice
+    case .reverted: .priceCallReverted
+    case .missing: .missingPrice
     }
   }
 }

@@ -58,12 +58,14 @@ extension Moolah {
     return try marketRows(
       tx.query(
         """
-        select id, market_key, loan_token, collateral_token, oracle, irm, lltv_wad, broker,
-          total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares,
-          last_update, fee_wad, rate_at_target_wad, as_of_block
-        from market where deployment_id = \(deployment.id) and market_key = any(\(keys))
+        select \(identifier: Self.marketColumns) from market
+        where deployment_id = \(deployment.id) and market_key = any(\(keys))
         """))
   }
+
+  /// In the order in which `marketRows(_:)` reads them.
+  static let marketColumns: StaticString =
+    "id, market_key, loan_token, collateral_token, oracle, irm, lltv_wad, broker, total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares, last_update, fee_wad, rate_at_target_wad, as_of_block"
 
   func marketRows(_ rows: Rows) throws -> [Bytes32: MarketRow] {
     var markets: [Bytes32: MarketRow] = [:]
@@ -155,28 +157,45 @@ extension Moolah {
   }
 
   public func replace(
-    _ markets: Set<Bytes32>, by mirror: MoolahMirror, of deployment: Deployment,
-    in tx: borrowing Transaction
+    with mirror: MoolahMirror, of deployment: Deployment, in tx: borrowing Transaction
   ) throws {
-    let stored = try marketRows(Array(markets), of: deployment, in: tx)
-    let ids = stored.values.compactMap { $0.id.map(Int64.init) }
+    let stored = try storedMarkets(following: mirror.following, of: deployment, in: tx)
+    let ids = stored.values.map(Int64.init)
     try tx.execute("delete from market_before where market_id = any(\(ids))")
     try tx.execute("delete from position_before where market_id = any(\(ids))")
     try tx.execute("delete from user_operation where market_id = any(\(ids))")
     try tx.execute("delete from liquidation where market_id = any(\(ids))")
     try tx.execute("delete from position where market_id = any(\(ids))")
-    var mirror = mirror
-    for (key, row) in stored { mirror.markets[key]?.id = row.id }
-    // Markets without a creation of their own in the events are no markets.
-    let gone = stored.filter { mirror.markets[$0.key] == nil }.compactMap { $0.value.id.map(Int64.init) }
+    // A market that no event creates any more is no market.
+    let gone = stored.filter { mirror.markets[$0.key] == nil }.values.map(Int64.init)
     try tx.execute("delete from market where id = any(\(gone))")
-    mirror.coreImages = []
-    mirror.core.isChanged = false
-    mirror.facts = []
+
+    var mirror = mirror
+    for (key, id) in stored { mirror.markets[key]?.id = id }
+    if mirror.following == nil {
+      try tx.execute("delete from core_state_before where deployment_id = \(deployment.id)")
+    } else {
+      mirror.core.isChanged = false
+      mirror.coreImages = []
+    }
     let still = mirror.setAside
     mirror.setAside = [:]
     try store(mirror, of: deployment, in: tx)
-    try resolveSetAside(markets, still: still, of: deployment, in: tx)
+    try resolveSetAside(mirror.following, still: still, of: deployment, in: tx)
+  }
+
+  /// Surrogate keys of the markets that a mirror follows; nil: all of the deployment.
+  private func storedMarkets(
+    following markets: Set<Bytes32>?, of deployment: Deployment, in tx: borrowing Transaction
+  ) throws -> [Bytes32: Int32] {
+    var ids: [Bytes32: Int32] = [:]
+    let rows = try tx.query(
+      "select id, market_key from market where deployment_id = \(deployment.id)")
+    for row in rows {
+      let key = try row.get(1, Bytes32.self)
+      if markets?.contains(key) ?? true { ids[key] = try row.get(0, Int32.self) }
+    }
+    return ids
   }
 
   private func storeCore(
@@ -419,12 +438,16 @@ extension Moolah {
 
   /// After another attempt: markets that came through go on, the others have one attempt more.
   private func resolveSetAside(
-    _ markets: Set<Bytes32>, still: [Bytes32: SetAside], of deployment: Deployment,
+    _ markets: Set<Bytes32>?, still: [Bytes32: SetAside], of deployment: Deployment,
     in tx: borrowing Transaction
   ) throws {
-    let through = markets.filter { still[$0] == nil }.sorted()
+    let tried = try markets ?? Set(setAside(of: deployment, in: tx).map(\.market))
+    let through = tried.filter { still[$0] == nil }.sorted()
     try tx.execute(
-      "delete from set_aside where deployment_id = \(deployment.id) and market_key = any(\(through))")
+      """
+      delete from set_aside
+      where deployment_id = \(deployment.id) and market_key = any(\(through))
+      """)
     for aside in still.values {
       try tx.execute(
         """

@@ -63,14 +63,16 @@ public enum Blocks {
       timestamp: try row.get(1, UInt64.self))
   }
 
-  /// Blocks above `ancestor` are no longer on the chain.
+  /// These blocks are no longer on the chain.
   public static func orphan(
-    above ancestor: UInt64, chainID: UInt64, in tx: borrowing Transaction
+    _ blocks: [(number: UInt64, hash: Bytes32)], chainID: UInt64, in tx: borrowing Transaction
   ) throws {
+    let numbers = blocks.map { Int64($0.number) }
+    let hashes = blocks.map(\.hash)
     try tx.execute(
       """
-      update block set canonical = false
-      where chain_id = \(chainID) and number > \(ancestor) and canonical
+      update block b set canonical = false from unnest(\(numbers), \(hashes)) as gone(number, hash)
+      where b.chain_id = \(chainID) and b.number = gone.number and b.hash = gone.hash
       """)
   }
 }

@@ -27,8 +27,8 @@ public protocol OnChainSystem: Sendable {
     touchedBy logs: [Log], of deployment: Deployment, in tx: borrowing Transaction
   ) throws -> Mirror
 
-  /// A mirror that knows nothing yet and follows only `markets`: to derive them from their events.
-  func blankMirror(following markets: Set<Bytes32>) -> Mirror
+  /// A mirror that knows nothing yet, to derive markets (nil: all) from their events.
+  func blankMirror(following markets: Set<Bytes32>?) -> Mirror
 
   /// Applies logs in chain order. Pure.
   ///
@@ -42,11 +42,8 @@ public protocol OnChainSystem: Sendable {
   /// Writes what `apply` changed.
   func store(_ mirror: Mirror, of deployment: Deployment, in tx: borrowing Transaction) throws
 
-  /// Replaces the rows of the markets that a blank mirror followed.
-  func replace(
-    _ markets: Set<Bytes32>, by mirror: Mirror, of deployment: Deployment,
-    in tx: borrowing Transaction
-  ) throws
+  /// Replaces the rows of the markets that a blank mirror has followed.
+  func replace(with mirror: Mirror, of deployment: Deployment, in tx: borrowing Transaction) throws
 
   /// The markets that these logs concern; nil if they concern every market.
   func markets(concernedBy logs: [Log]) -> Set<Bytes32>?

@@ -1,0 +1,243 @@
+import Chain
+import Ethereum
+import Postgres
+import Store
+import Systems
+
+/// Follows the blocks of one deployment and keeps its mirror: one transaction for each window, with
+/// the events, the changed rows and the cursor.
+///
+/// It can stop or die anywhere and the next one goes on from there. No network call happens inside a
+/// transaction.
+public struct Follower<System: OnChainSystem> {
+  public let system: System
+  public let deployment: Deployment
+  public let limits: IngestLimits
+  public private(set) var cursor: Cursor
+
+  let chain: Chain
+  let db: Connection
+  let writer: Writer
+  private var watched: Set<Address>
+
+  /// The cursor that all jobs judge the mirror by.
+  public static var job: String { "consume-events" }
+
+  public init(
+    _ system: System, of deployment: Deployment, limits: IngestLimits, chain: Chain,
+    db: Connection, writer: Writer
+  ) throws {
+    self.system = system
+    self.deployment = deployment
+    self.limits = limits
+    self.chain = chain
+    self.db = db
+    self.writer = writer
+    (cursor, watched) = try db.transaction(.readOnly) { tx in
+      (
+        try Cursor.read(Self.job, of: deployment.id, in: tx),
+        try system.watched(of: deployment, in: tx)
+      )
+    }
+  }
+
+  /// The first block that has not been read.
+  public var next: UInt64 { cursor.block.map { $0 + 1 } ?? deployment.firstBlock }
+
+  // MARK: Going on
+
+  /// Reads one window from `next` to at most `last`, and applies it.
+  ///
+  /// - Parameter head: the chain's head; blocks less than the reorg limit below it may be taken back.
+  /// - Parameter commit: false: everything is tried, nothing is kept.
+  /// - Throws: `ChainError.parentMismatch` if the chain has left the blocks that were read.
+  public mutating func step(through last: UInt64, head: UInt64, commit: Bool = true) throws -> Step {
+    let finality = head > limits.reorg ? head - limits.reorg : 0
+    let window = try read(
+      from: next, through: min(last, next + limits.windowBlocks - 1), everyHeaderFrom: finality + 1)
+    let times = BlockTimes(
+      window.headers.map { ($0.number, $0.timestamp) }, uniquingKeysWith: { first, _ in first })
+    guard let end = window.headers.last, end.number == window.range.upperBound else {
+      preconditionFailure("a window comes with the header of its last block")
+    }
+
+    var applied = ApplyReport()
+    var moved = cursor
+    do {
+      try db.transaction { tx in
+        try writer.check(in: tx)
+        var mirror = try system.mirror(touchedBy: window.logs, of: deployment, in: tx)
+        applied = try system.apply(
+          window.logs, of: deployment, times: times, finality: finality, to: &mirror)
+        try Blocks.append(window.headers, chainID: deployment.chainID, in: tx)
+        _ = try EventStore.append(window.logs, chainID: deployment.chainID, in: tx)
+        try system.store(mirror, of: deployment, in: tx)
+        try system.prune(finality: finality, of: deployment, in: tx)
+        moved = try cursor.move(
+          Self.job, of: deployment.id, to: end.number, hash: end.hash, in: tx)
+        if !commit { throw Rehearsal() }
+      }
+      cursor = moved
+    } catch is Rehearsal {}
+    return Step(range: window.range, logs: window.logs.count, applied: applied)
+  }
+
+  /// Reads a window, and reads it again for contracts that its own logs reveal.
+  private mutating func read(
+    from first: UInt64, through last: UInt64, everyHeaderFrom: UInt64
+  ) throws -> Window {
+    var last = last
+    for _ in 0..<limits.revelationsMax {
+      let parent = cursor.block.flatMap { block in
+        block + 1 == first ? cursor.hash.map { (number: block, hash: $0) } : nil
+      }
+      let window = try chain.window(
+        LogFilter(addresses: watched.sorted(), topics0: []), from: first, through: last,
+        everyHeaderFrom: everyHeaderFrom, parent: parent)
+      let revealed = system.addresses(revealedBy: window.logs).subtracting(watched)
+      if revealed.isEmpty { return window }
+      watched.formUnion(revealed)
+      last = window.range.upperBound
+    }
+    throw IngestError.endlessRevelations(first: first)
+  }
+
+  // MARK: Reorganisations
+
+  /// Takes back what the chain has taken back.
+  ///
+  /// - Throws: `IngestError.reorgTooDeep` if no common block is stored within the limit.
+  public mutating func reconcile(head: BlockHeader) throws -> Reconciliation {
+    guard let block = cursor.block, let hash = cursor.hash else { return .unchanged }
+    if head.number >= block, try chain.header(number: block)?.hash == hash { return .unchanged }
+    // So far behind that nothing it says can be compared.
+    if head.number + limits.reorg < block { return .nodeBehind(by: block - head.number) }
+
+    let own = try db.transaction(.readOnly) { tx in
+      try Blocks.ancestry(
+        of: hash, number: block, limit: Int(limits.reorg), chainID: deployment.chainID, in: tx)
+    }
+    let theirs = try chain.headers(numbers: own.map(\.number).filter { $0 <= head.number })
+    let onChain = Dictionary(
+      theirs.map { ($0.number, $0.hash) }, uniquingKeysWith: { first, _ in first })
+    guard let ancestor = own.first(where: { onChain[$0.number] == $0.hash }) else {
+      throw IngestError.reorgTooDeep(block: block, limit: limits.reorg)
+    }
+    // A node that is behind, but on our chain, takes nothing back.
+    if ancestor.number == head.number { return .nodeBehind(by: block - head.number) }
+
+    try db.transaction { tx in
+      try writer.check(in: tx)
+      try system.takeBack(to: ancestor.number, of: deployment, in: tx)
+      try Blocks.orphan(
+        own.filter { $0.number > ancestor.number }, chainID: deployment.chainID, in: tx)
+      cursor = try cursor.move(
+        Self.job, of: deployment.id, to: ancestor.number, hash: ancestor.hash, in: tx)
+      watched = try system.watched(of: deployment, in: tx)
+    }
+    return .takenBack(blocks: block - ancestor.number)
+  }
+
+  // MARK: Deriving again
+
+  /// Markets that stand still and are due for another attempt.
+  public func due(attemptsMax: Int) throws -> Set<Bytes32> {
+    try db.transaction(.readOnly) { tx in
+      Set(
+        try system.setAside(of: deployment, in: tx).filter { $0.attempts < attemptsMax }
+          .map(\.market))
+    }
+  }
+
+  /// Derives markets (nil: all) from their stored events, up to the cursor.
+  public mutating func derive(_ markets: Set<Bytes32>?, head: UInt64) throws {
+    guard let block = cursor.block, let hash = cursor.hash else { return }
+    let finality = head > limits.reorg ? head - limits.reorg : 0
+    try db.transaction { tx in
+      try writer.check(in: tx)
+      var mirror = system.blankMirror(following: markets)
+      try EventStore.forEachLog(
+        of: watched, chainID: deployment.chainID, through: block, in: tx
+      ) { log, timestamp in
+        _ = try system.apply(
+          [log], of: deployment, times: [log.blockNumber: timestamp], finality: finality,
+          to: &mirror)
+      }
+      try system.replace(with: mirror, of: deployment, in: tx)
+      cursor = try cursor.move(Self.job, of: deployment.id, to: block, hash: hash, in: tx)
+    }
+  }
+
+  /// Reads blocks below the cursor again and adds what was missed; markets with late events are
+  /// derived again.
+  ///
+  /// - Returns: the blocks read, and the logs that were new.
+  public mutating func fillIn(
+    from first: UInt64, through last: UInt64, head: UInt64, commit: Bool = true
+  ) throws -> Step {
+    let window = try read(
+      from: first, through: min(last, first + limits.windowBlocks - 1), everyHeaderFrom: last + 1)
+    var late: [Log] = []
+    do {
+      try db.transaction { tx in
+        try writer.check(in: tx)
+        try Blocks.append(window.headers, chainID: deployment.chainID, in: tx)
+        late = try EventStore.appendNew(window.logs, chainID: deployment.chainID, in: tx)
+        if !commit { throw Rehearsal() }
+      }
+    } catch is Rehearsal {}
+    if commit, !late.isEmpty { try derive(system.markets(concernedBy: late), head: head) }
+    var applied = ApplyReport()
+    applied.applied = late.count
+    return Step(range: window.range, logs: window.logs.count, applied: applied)
+  }
+}
+
+/// What bounds the reading of a chain.
+public struct IngestLimits: Sendable {
+  /// Blocks that one transaction covers at most.
+  public let windowBlocks: UInt64
+  /// Blocks below the head that may still be taken back.
+  public let reorg: UInt64
+  /// Times that a window is read again for contracts which it reveals.
+  public let revelationsMax = 4
+
+  public init(windowBlocks: UInt64, reorg: UInt64) {
+    precondition(windowBlocks > 0, "a window has at least one block")
+    self.windowBlocks = windowBlocks
+    self.reorg = reorg
+  }
+}
+
+/// One window, read and applied.
+public struct Step: Sendable {
+  public let range: ClosedRange<UInt64>
+  public let logs: Int
+  public let applied: ApplyReport
+}
+
+/// What became of the blocks that were read before.
+public enum Reconciliation: Equatable, Sendable {
+  case unchanged
+  case takenBack(blocks: UInt64)
+  case nodeBehind(by: UInt64)
+}
+
+public enum IngestError: Error, Equatable, Sendable, CustomStringConvertible {
+  case reorgTooDeep(block: UInt64, limit: UInt64)
+  case endlessRevelations(first: UInt64)
+
+  public var description: String {
+    switch self {
+    case .reorgTooDeep(let block, let limit):
+      "the chain no longer has block \(block), nor any of the \(limit) blocks before it that were "
+        + "read; nothing was taken back. If the chain was really reorganised that deep, raise "
+        + "reorg_limit; if the node is on another chain, use another node"
+    case .endlessRevelations(let first):
+      "the window from block \(first) reveals new contracts each time it is read"
+    }
+  }
+}
+
+/// Ends a transaction that was only a rehearsal.
+private struct Rehearsal: Error {}

@@ -1,0 +1,51 @@
+import Chain
+import Ethereum
+import Postgres
+import Store
+import Systems
+
+/// A book of one deployment, read at the mirror's block, with the answers that judging it needs.
+public struct Reading<System: OnChainSystem> {
+  public let system: System
+  public let deployment: Deployment
+  public let block: BlockMark
+  public private(set) var book: System.Book
+
+  private let cursor: Cursor
+
+  /// Reads the book in one snapshot; nil if no block has been consumed yet.
+  public init?(
+    _ system: System, of deployment: Deployment, markets: MarketFilter, on db: Connection
+  ) throws {
+    let read: (Cursor, BlockMark, System.Book)? = try db.transaction(.readOnly) { tx in
+      let cursor = try Cursor.read(Follower<System>.job, of: deployment.id, in: tx)
+      guard let number = cursor.block, let hash = cursor.hash,
+        let header = try Blocks.header(
+          number: number, hash: hash, chainID: deployment.chainID, in: tx)
+      else { return nil }
+      let block = BlockMark(header)
+      let book = try system.book(of: deployment, markets: markets, at: block, in: tx)
+      return (cursor, block, book)
+    }
+    guard let (cursor, block, book) = read else { return nil }
+    self.system = system
+    self.deployment = deployment
+    self.cursor = cursor
+    self.block = block
+    self.book = book
+  }
+
+  /// Asks the chain, at the book's block, what the book does not know.
+  public mutating func ask(_ chain: Chain, for purpose: Purpose, multicall: Address) throws {
+    let questions = system.questions(about: book, for: purpose)
+    let answers = try chain.call(questions, at: block.hash, multicall: multicall)
+    system.take(answers, for: purpose, into: &book)
+  }
+
+  /// Keeps the mirror where the book was read, until the transaction ends.
+  ///
+  /// - Throws: `CursorError.moved` if it is no longer there.
+  public func hold(in tx: borrowing Transaction) throws {
+    try cursor.hold(Follower<System>.job, of: deployment.id, in: tx)
+  }
+}

@@ -1,0 +1,209 @@
+import Chain
+import Ingest
+import JobRunner
+import Postgres
+import Store
+import Systems
+
+/// Brings the position tables up to date with contract events.
+///
+/// Reads logs from the cursor to the head, one window at a time, and applies them to the mirror of
+/// each market and position. A window's events, rows and cursor are one transaction, so a run can
+/// stop or die anywhere and the next one goes on from there.
+///
+/// Safe to re-run, and to run twice at once: there is one writer per deployment, and a log enters
+/// the event store once.
+public struct ConsumeEvents: Job {
+  public static let name = "consume-events"
+  public static let summary = "Apply new contract events to the position tables."
+  public static let usage = Usage(
+    examples: [
+      .init("plimsoll consume-events", "read every deployment from its cursor to the head"),
+      .init(
+        "plimsoll consume-events --deployment lista-bsc --max-blocks 100000",
+        "go on by at most 100,000 blocks"),
+      .init(
+        "plimsoll consume-events --from-block 48172369 --to-block 48200000",
+        "read old blocks again and add what was missed"),
+    ],
+    options: [
+      .init("--from-block N", "start here; at or below the cursor it fills in missed events"),
+      .init("--to-block N", "go no further than this block"),
+      .init("--max-blocks N", "go on by at most this many blocks per deployment"),
+      .init("--window N", "blocks per transaction (default: window_blocks of the chain)"),
+      .init("--retry-set-aside", "try parked events again, however often they failed"),
+    ],
+    details: """
+      Reads only logs and headers; writes events, markets, positions, the operation log, liquidations \
+      and the cursor. A reorganisation up to reorg_limit blocks deep is taken back first. An event \
+      that cannot be applied is tried \(attemptsMax) times, then parked with its market; other \
+      markets go on, and the run ends with 1.
+      """)
+
+  /// Runs that try an event which cannot be applied, before it waits for an operator.
+  static let attemptsMax = 3
+  /// Reorganisations that one run resolves before it leaves the chain to calm down.
+  static let reorgsMax = 8
+
+  var range: BlockRange
+  var windowBlocks: UInt64?
+  var maxBlocks: UInt64?
+  var retriesParked: Bool
+
+  public init(arguments: inout Arguments) throws(UsageError) {
+    range = try arguments.blockRange("--from-block", "--to-block")
+    windowBlocks = try arguments.count("--window")
+    maxBlocks = try arguments.count("--max-blocks")
+    retriesParked = try arguments.flag("--retry-set-aside")
+  }
+
+  public func run(in context: JobContext) throws -> RunReport {
+    var report = RunReport()
+    for target in context.deployments {
+      do {
+        try consume(target.system, of: target, in: context, into: &report)
+      } catch {
+        report.add(context.failure(error, deployment: target))
+      }
+    }
+    return report
+  }
+
+  private func consume(
+    _ system: some OnChainSystem, of target: DeploymentContext, in context: JobContext,
+    into report: inout RunReport
+  ) throws {
+    let deployment = try target.registered(on: context.database)
+    let taking = try Writer.take(deployment.id, holder: context.holder, on: context.database)
+    guard case .mine(let writer) = taking else {
+      if case .taken(let holder) = taking { report.skipLocked(heldBy: holder) }
+      return
+    }
+    defer { try? writer.release(on: context.database) }
+
+    var follower = try Follower(
+      system, of: deployment,
+      limits: IngestLimits(
+        windowBlocks: windowBlocks ?? target.chainSettings.windowBlocks,
+        reorg: target.chainSettings.reorgLimit),
+      chain: target.chain, db: context.database, writer: writer)
+
+    let head = try target.chain.head()
+    try reconcile(&follower, head: head, in: context, into: &report)
+    try retry(&follower, head: head.number, in: context, into: &report)
+    try fillIn(&follower, head: head.number, in: context, into: &report)
+    try goOn(&follower, head: head.number, of: target, in: context, into: &report)
+    try account(for: follower, head: head.number, in: context, into: &report)
+  }
+
+  private func reconcile(
+    _ follower: inout Follower<some OnChainSystem>, head: BlockHeader, in context: JobContext,
+    into report: inout RunReport
+  ) throws {
+    switch try follower.reconcile(head: head) {
+    case .unchanged: break
+    case .nodeBehind(let blocks):
+      context.log.warning("the node is behind the mirror", ["blocks": blocks])
+      report.count("node_behind_blocks", Int(blocks))
+    case .takenBack(let blocks):
+      context.log.warning("took back a reorganisation", ["blocks": blocks])
+      report.count("blocks_taken_back", Int(blocks))
+    }
+  }
+
+  private func retry(
+    _ follower: inout Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
+    into report: inout RunReport
+  ) throws {
+    let due = try follower.due(attemptsMax: retriesParked ? .max : Self.attemptsMax)
+    if due.isEmpty || context.isDryRun { return }
+    try follower.derive(due, head: head)
+    report.count("markets_tried_again", due.count)
+  }
+
+  /// The part of the range that was read before.
+  private func fillIn(
+    _ follower: inout Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
+    into report: inout RunReport
+  ) throws {
+    guard var first = range.first else { return }
+    guard first <= follower.next else {
+      throw Failure(
+        .usage,
+        "--from-block \(first): blocks \(follower.next)...\(first - 1) of \(follower.deployment.name)"
+          + " have not been read, and events would be missing; leave --from-block out, or start at "
+          + "\(follower.next) or before")
+    }
+    let last = min(range.last ?? .max, follower.next - 1)
+    while first <= last, !context.isStopping() {
+      let step = try follower.fillIn(
+        from: first, through: last, head: head, commit: !context.isDryRun)
+      report.count("late_events", step.applied.applied)
+      report.touched(step.range)
+      first = step.range.upperBound + 1
+    }
+    if first <= last { report.stopEarly() }
+  }
+
+  private func goOn(
+    _ follower: inout Follower<some OnChainSystem>, head: UInt64, of target: DeploymentContext,
+    in context: JobContext, into report: inout RunReport
+  ) throws {
+    let start = follower.next
+    let last = min(head, range.last ?? .max, maxBlocks.map { start + $0 - 1 } ?? .max)
+    var reorgs = 0
+    report.count("blocks", 0)
+    report.count("events", 0)
+    context.progress.start(
+      "consume-events \(target.name)", of: last >= start ? last - start + 1 : 0, unit: "blocks")
+    defer { context.progress.finish() }
+
+    while follower.next <= last {
+      if context.isStopping() { return report.stopEarly() }
+      do {
+        let step = try follower.step(through: last, head: head, commit: !context.isDryRun)
+        tell(step, into: &report)
+        context.progress.reach(step.range.upperBound - start + 1)
+        if context.isDryRun {
+          report.note("dry run: the first of the windows was tried, nothing was written")
+          return
+        }
+      } catch ChainError.parentMismatch where reorgs < Self.reorgsMax {
+        reorgs += 1
+        try reconcile(&follower, head: try target.chain.head(), in: context, into: &report)
+      }
+    }
+  }
+
+  private func tell(_ step: Step, into report: inout RunReport) {
+    report.count("blocks", step.range.count)
+    report.count("events", step.logs)
+    report.count("applied", step.applied.applied)
+    report.count("waiting", step.applied.waiting)
+    report.touched(step.range)
+  }
+
+  private func account(
+    for follower: Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
+    into report: inout RunReport
+  ) throws {
+    let aside = try context.database.transaction(.readOnly) { tx in
+      try follower.system.setAside(of: follower.deployment, in: tx)
+    }
+    for market in aside {
+      context.log.error(
+        "a market stands still",
+        [
+          "market": market.market, "block": market.blockNumber, "log": market.logIndex,
+          "attempts": market.attempts, "reason": market.reason,
+        ])
+    }
+    if !aside.isEmpty {
+      report.count("markets_set_aside", aside.count)
+      report.worsen(to: .itemFailures)
+    }
+    report.state("\(follower.deployment.name) head", String(head))
+    report.state(
+      "\(follower.deployment.name) cursor", follower.cursor.block.map(String.init) ?? "none")
+  }
+}

@@ -1,0 +1,145 @@
+import Chain
+import Ethereum
+import Ingest
+import JobRunner
+import Postgres
+import Quantities
+import RiskCore
+import Store
+import Systems
+
+/// Names exactly the positions that the contract would let anyone liquidate.
+///
+/// Judges the mirror's block: prices and flags are read there by block hash, interest is accrued to
+/// its time (`verified`) and to one block time later (`actionable`). Every position with debt gets an
+/// exact verdict or is counted as unknown with a reason; the counts add up. Nothing is sent.
+public struct ScanLiquidations: Job {
+  public static let name = "scan-liquidations"
+  public static let summary = "Name the positions that may be liquidated, exactly."
+  public static let usage = Usage(
+    examples: [
+      .init("plimsoll scan-liquidations", "judge the mirror's block"),
+      .init("plimsoll consume-events && plimsoll scan-liquidations --json", "as cron runs it"),
+      .init(
+        "plimsoll scan-liquidations --at-block 41000000 --at-timestamp 1692306000",
+        "judge a stated block, with interest to a stated second"),
+    ],
+    options: [
+      .init("--at-block N", "judge this block; the mirror must stand there"),
+      .init("--at-timestamp TIME", "accrue interest to this second, not before the block's own"),
+      .init("--limit N", "candidates to print (default 50; all are stored)"),
+    ],
+    details: """
+      Ends 75 with mirror_behind if the head is further ahead of the mirror than max_mirror_lag, and 1 \
+      if any verdict is unknown. Writes what it found to scan_market, candidate and price.
+      """)
+
+  var block: UInt64?
+  var timestamp: UInt64?
+  var limit: UInt64
+
+  public init(arguments: inout Arguments) throws(UsageError) {
+    block = try arguments.blockNumber("--at-block")
+    timestamp = try arguments.timestamp("--at-timestamp")
+    limit = try arguments.count("--limit", default: 50)
+  }
+
+  public func run(in context: JobContext) throws -> RunReport {
+    var report = RunReport()
+    for target in context.deployments {
+      do {
+        try scan(target.system, of: target, in: context, into: &report)
+      } catch {
+        report.add(context.failure(error, deployment: target))
+      }
+    }
+    return report
+  }
+
+  private func scan(
+    _ system: some OnChainSystem, of target: DeploymentContext, in context: JobContext,
+    into report: inout RunReport
+  ) throws {
+    let deployment = try target.registered(on: context.database)
+
+    // Read.
+    guard
+      var reading = try Reading(
+        system, of: deployment, markets: target.markets, on: context.database)
+    else {
+      throw Failure(.retryLater, "\(target.name): nothing has been consumed yet")
+    }
+    try check(reading.block, of: target)
+    try reading.ask(target.chain, for: .verdicts, multicall: target.chainSettings.multicall)
+
+    // Decide.
+    let at = timestamp ?? reading.block.timestamp
+    guard at >= reading.block.timestamp else {
+      throw Failure(
+        .usage,
+        "--at-timestamp \(at): block \(reading.block.number) is of \(reading.block.timestamp), and "
+          + "interest does not run backwards")
+    }
+    let next = timestamp == nil ? at + target.chainSettings.blockTimeSeconds : nil
+    let judgement = system.judge(reading.book, at: at, next: next)
+
+    // Write.
+    if let run = context.runID {
+      try context.database.rehearsable(context.isDryRun) { tx in
+        try system.storeAnswers(of: reading.book, run: run, in: tx)
+        try system.store(judgement, of: reading.book, at: at, run: run, in: tx)
+      }
+    }
+    tell(judgement, of: reading, at: at, target, into: &report)
+  }
+
+  /// Decision 2 of the design: only a mirror that is near the head is judged.
+  private func check(_ mirror: BlockMark, of target: DeploymentContext) throws {
+    if let block {
+      guard block == mirror.number else {
+        throw Failure(
+          .retryLater,
+          "--at-block \(block): the mirror of \(target.name) is at block \(mirror.number); "
+            + "run consume-events --to-block \(block) first")
+      }
+      return
+    }
+    let head = try target.chain.head()
+    let lag = head.number > mirror.number ? head.number - mirror.number : 0
+    guard lag <= target.chainSettings.maxMirrorLag else {
+      throw Failure(
+        .retryLater,
+        "mirror_behind: \(target.name) is at block \(mirror.number), \(lag) blocks behind the head "
+          + "(max_mirror_lag \(target.chainSettings.maxMirrorLag)); run consume-events first")
+    }
+  }
+
+  private func tell(
+    _ judgement: Judgement, of reading: Reading<some OnChainSystem>, at timestamp: UInt64,
+    _ target: DeploymentContext, into report: inout RunReport
+  ) {
+    report.count("positions", judgement.positions)
+    report.count("healthy", judgement.healthy)
+    report.count("liquidatable", judgement.liquidatable)
+    report.count("unknown", judgement.unknown)
+    for outcome in Outcome.allCases {
+      report.count(
+        "outcome_\(outcome.rawValue)",
+        judgement.candidates.count { $0.outcome == outcome && $0.certainty == .verified })
+    }
+    report.count(
+      "actionable_next_block", judgement.candidates.count { $0.certainty == .actionable })
+    for market in judgement.markets {
+      guard let reason = market.unknownReason else { continue }
+      report.note("\(target.name): market \(market.market): unknown, \(reason.code)")
+    }
+    if judgement.unknown > 0 { report.worsen(to: .itemFailures) }
+    report.state("\(target.name) block", String(reading.block.number))
+    report.state("\(target.name) block_hash", reading.block.hash.description)
+    report.state("\(target.name) timestamp", String(timestamp))
+    report.touched(reading.block.number...reading.block.number)
+    report.tables.append(
+      CandidateTable.make(
+        judgement.candidates, of: target.name, labels: reading.labels, limit: Int(limit)))
+  }
+}
