@@ -139,7 +139,7 @@ public struct ScanLiquidations: Job {
     report.state("\(target.name) timestamp", String(timestamp))
     report.touched(reading.block.number...reading.block.number)
     report.tables.append(
-      CandidateTable.make(
+      ResultTable.candidates(
         judgement.candidates, of: target.name, labels: reading.labels, limit: Int(limit)))
   }
 }

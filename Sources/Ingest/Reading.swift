@@ -42,6 +42,9 @@ public struct Reading<System: OnChainSystem> {
     system.take(answers, for: purpose, into: &book)
   }
 
+  /// The tokens of each market, for showing amounts.
+  public var labels: [Bytes32: MarketLabel] { system.labels(of: book) }
+
   /// Keeps the mirror where the book was read, until the transaction ends.
   ///
   /// - Throws: `CursorError.moved` if it is no longer there.

@@ -124,14 +124,14 @@ extension Moolah {
         }
         for index in market.positions {
           let position = book.positions.state(index)
-          guard let borrowed = try? borrowed(shares: position.borrowShares, in: accrued) else {
+          guard let borrowed = try? accrued.borrowed(position.borrowShares) else {
             report.unknown += 1
             continue
           }
           rows.beginRow()
-          rows.append(book.positions.ids[index])
-          rows.append(borrowed)
-          rows.append(trigger(debt: borrowed, position, market.row.parameters.lltv))
+          try rows.append(book.positions.ids[index])
+          try rows.append(borrowed)
+          try rows.append(trigger(debt: borrowed, position, market.row.parameters.lltv))
           report.positions += 1
         }
       }
@@ -267,19 +267,19 @@ extension Moolah {
     ) { rows in
       for candidate in judgement.candidates {
         rows.beginRow()
-        rows.append(run)
-        rows.append(candidate.marketID)
-        rows.append(candidate.user)
-        rows.append(book.block.number)
-        rows.append(book.block.hash)
-        rows.append(timestamp)
-        rows.append(candidate.certainty.rawValue)
-        rows.append(candidate.outcome.rawValue)
-        rows.append(candidate.health.debt)
-        rows.append(candidate.health.capacity)
-        rows.append(candidate.collateral)
-        rows.append(candidate.price)
-        rows.append(candidate.triggerPrice)
+        try rows.append(run)
+        try rows.append(candidate.marketID)
+        try rows.append(candidate.user)
+        try rows.append(book.block.number)
+        try rows.append(book.block.hash)
+        try rows.append(timestamp)
+        try rows.append(candidate.certainty.rawValue)
+        try rows.append(candidate.outcome.rawValue)
+        try rows.append(candidate.health.debt)
+        try rows.append(candidate.health.capacity)
+        try rows.append(candidate.collateral)
+        try rows.append(candidate.price)
+        try rows.append(candidate.triggerPrice)
       }
     }
   }
@@ -317,11 +317,11 @@ extension Moolah {
         collateral: try row.get(2, U256.self), borrowShares: try row.get(3, U256.self),
         borrowed: try row.get(4, U256?.self), triggerPrice: try row.get(5, U256?.self),
         price: try row.get(6, U256?.self), asOfBlock: try row.get(7, UInt64?.self),
-        loan: try label(row, at: 8), collateralToken: try label(row, at: 11))
+        label: MarketLabel(loan: try token(row, at: 8), collateral: try token(row, at: 11)))
     }
   }
 
-  private func label(_ row: borrowing Row, at column: Int) throws -> TokenLabel {
+  private func token(_ row: Row, at column: Int) throws -> TokenLabel {
     TokenLabel(
       address: try row.get(column, Address.self), symbol: try row.get(column + 1, String?.self),
       decimals: try row.get(column + 2, Int16?.self).map(Int.init))

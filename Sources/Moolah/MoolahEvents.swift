@@ -58,8 +58,8 @@ public enum MoolahEvent: Hashable, Sendable {
 
   /// Decodes a log; nil for events that change nothing we keep.
   ///
-  /// - Throws: `ABIError` if the log does not have the shape of its event.
-  public init?(_ log: Log) throws(ABIError) {
+  /// - Throws: `ABIError` or `EventError` if the log does not have the shape of its event.
+  public init?(_ log: Log) throws {
     guard let topic = log.topics.first, let decode = Self.decoders[topic] else { return nil }
     self = try decode(LogWords(log))
   }
@@ -77,83 +77,89 @@ public enum MoolahEvent: Hashable, Sendable {
     }
   }
 
-  private typealias Decoder = @Sendable (LogWords) throws(ABIError) -> MoolahEvent
+  private typealias Decoder = @Sendable (LogWords) throws -> MoolahEvent
 
   private static let decoders: [Bytes32: Decoder] = [
-    ABI.topic("CreateMarket(bytes32,(address,address,address,address,uint256))"): {
-      (log) throws(ABIError) in
+    ABI.topic("CreateMarket(bytes32,(address,address,address,address,uint256))"): { log in
       .createMarket(try log.market(topics: 2), try log.parameters())
     },
-    ABI.topic("Supply(bytes32,address,address,uint256,uint256)"): { (log) throws(ABIError) in
+    ABI.topic("Supply(bytes32,address,address,uint256,uint256)"): { log in
       .supply(
         try log.market(topics: 4), caller: try log.indexed(2), user: try log.indexed(3),
         assets: try log.data.word(0), shares: try log.data.word(1))
     },
-    ABI.topic("Withdraw(bytes32,address,address,address,uint256,uint256)"): {
-      (log) throws(ABIError) in
+    ABI.topic("Withdraw(bytes32,address,address,address,uint256,uint256)"): { log in
       .withdraw(
         try log.market(topics: 4), caller: try log.data.address(0), user: try log.indexed(2),
         assets: try log.data.word(1), shares: try log.data.word(2))
     },
-    ABI.topic("Borrow(bytes32,address,address,address,uint256,uint256)"): {
-      (log) throws(ABIError) in
+    ABI.topic("Borrow(bytes32,address,address,address,uint256,uint256)"): { log in
       .borrow(
         try log.market(topics: 4), caller: try log.data.address(0), user: try log.indexed(2),
         assets: try log.data.word(1), shares: try log.data.word(2))
     },
-    ABI.topic("Repay(bytes32,address,address,uint256,uint256)"): { (log) throws(ABIError) in
+    ABI.topic("Repay(bytes32,address,address,uint256,uint256)"): { log in
       .repay(
         try log.market(topics: 4), caller: try log.indexed(2), user: try log.indexed(3),
         assets: try log.data.word(0), shares: try log.data.word(1))
     },
-    ABI.topic("SupplyCollateral(bytes32,address,address,uint256)"): { (log) throws(ABIError) in
+    ABI.topic("SupplyCollateral(bytes32,address,address,uint256)"): { log in
       .supplyCollateral(
         try log.market(topics: 4), caller: try log.indexed(2), user: try log.indexed(3),
         collateral: try log.data.word(0))
     },
-    ABI.topic("WithdrawCollateral(bytes32,address,address,address,uint256)"): {
-      (log) throws(ABIError) in
+    ABI.topic("WithdrawCollateral(bytes32,address,address,address,uint256)"): { log in
       .withdrawCollateral(
         try log.market(topics: 4), caller: try log.data.address(0), user: try log.indexed(2),
         collateral: try log.data.word(1))
     },
-    ABI.topic("Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)"): {
-      (log) throws(ABIError) in
+    ABI.topic("Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)"): { log in
       .liquidate(try log.market(topics: 4), try log.liquidation())
     },
-    ABI.topic("AccrueInterest(bytes32,uint256,uint256,uint256)"): { (log) throws(ABIError) in
+    ABI.topic("AccrueInterest(bytes32,uint256,uint256,uint256)"): { log in
       .accrueInterest(
         try log.market(topics: 2), interest: try log.data.word(1), feeShares: try log.data.word(2))
     },
-    ABI.topic("SetFee(bytes32,uint256)"): { (log) throws(ABIError) in
+    ABI.topic("SetFee(bytes32,uint256)"): { log in
       .setFee(try log.market(topics: 2), Wad(raw: try log.data.word(0)))
     },
-    ABI.topic("SetMarketBroker(bytes32,address,bool)"): { (log) throws(ABIError) in
+    ABI.topic("SetMarketBroker(bytes32,address,bool)"): { log in
       .setMarketBroker(
         try log.market(topics: 3), broker: try log.data.bool(0) ? try log.indexed(2) : nil)
     },
-    ABI.topic("BorrowRateUpdate(bytes32,uint256,uint256)"): { (log) throws(ABIError) in
+    ABI.topic("BorrowRateUpdate(bytes32,uint256,uint256)"): { log in
       .rateAtTarget(try log.market(topics: 2), Wad(raw: try log.data.word(1)))
     },
-    ABI.topic("BorrowRateCapUpdate(bytes32,uint256,uint256)"): { (log) throws(ABIError) in
+    ABI.topic("BorrowRateCapUpdate(bytes32,uint256,uint256)"): { log in
       .rateCap(try log.market(topics: 2), Wad(raw: try log.data.word(1)))
     },
-    ABI.topic("BorrowRateFloorUpdate(bytes32,uint256,uint256)"): { (log) throws(ABIError) in
+    ABI.topic("BorrowRateFloorUpdate(bytes32,uint256,uint256)"): { log in
       .rateFloor(try log.market(topics: 2), Wad(raw: try log.data.word(1)))
     },
-    ABI.topic("SetBorrowRate(bytes32,int256)"): { (log) throws(ABIError) in
+    ABI.topic("SetBorrowRate(bytes32,int256)"): { log in
       .fixedRate(try log.market(topics: 2), Wad(raw: try log.data.word(0)))
     },
-    ABI.topic("MinCapUpdate(uint256,uint256)"): { (log) throws(ABIError) in
+    ABI.topic("MinCapUpdate(uint256,uint256)"): { log in
       .minCap(Wad(raw: try log.data.word(1)))
     },
-    ABI.topic("SetFeeRecipient(address)"): { (log) throws(ABIError) in
+    ABI.topic("SetFeeRecipient(address)"): { log in
       .setFeeRecipient(try log.indexed(1))
     },
-    ABI.topic("SetDefaultMarketFee(uint256)"): { (log) throws(ABIError) in
+    ABI.topic("SetDefaultMarketFee(uint256)"): { log in
       .setDefaultMarketFee(Wad(raw: try log.data.word(0)))
     },
   ]
+}
+
+/// A log that does not have the shape of its event.
+public enum EventError: Error, Equatable, CustomStringConvertible {
+  case malformed(String)
+
+  public var description: String {
+    switch self {
+    case .malformed(let what): what
+    }
+  }
 }
 
 /// What a `Liquidate` event says. `caller` is the liquidator, or the broker of a broker market.
@@ -187,31 +193,31 @@ private struct LogWords {
   }
 
   /// The market id, which is the first indexed word of every event that has one.
-  func market(topics count: Int) throws(ABIError) -> Bytes32 {
+  func market(topics count: Int) throws -> Bytes32 {
     guard topics.count == count else {
-      throw ABIError.malformed("\(topics.count) topics where the event has \(count)")
+      throw EventError.malformed("\(topics.count) topics where the event has \(count)")
     }
     return topics[1]
   }
 
-  func indexed(_ index: Int) throws(ABIError) -> Address {
+  func indexed(_ index: Int) throws -> Address {
     guard index < topics.count, let address = topics[index].address else {
-      throw ABIError.malformed("topic \(index) is not an address")
+      throw EventError.malformed("topic \(index) is not an address")
     }
     return address
   }
 
   /// The parameters of a new market, checked against its id: id = keccak256(data).
-  func parameters() throws(ABIError) -> MarketParameters {
+  func parameters() throws -> MarketParameters {
     guard bytes.count == 160, keccak256(bytes) == topics[1] else {
-      throw ABIError.malformed("the market's id is not the hash of its parameters")
+      throw EventError.malformed("the market's id is not the hash of its parameters")
     }
     return MarketParameters(
       loanToken: try data.address(0), collateralToken: try data.address(1),
       oracle: try data.address(2), irm: try data.address(3), lltv: Wad(raw: try data.word(4)))
   }
 
-  func liquidation() throws(ABIError) -> LiquidateEvent {
+  func liquidation() throws -> LiquidateEvent {
     LiquidateEvent(
       caller: try indexed(2), borrower: try indexed(3), repaidAssets: try data.word(0),
       repaidShares: try data.word(1), seizedAssets: try data.word(2),

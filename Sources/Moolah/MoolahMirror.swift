@@ -75,7 +75,7 @@ struct PositionKey: Hashable, Sendable {
 /// One user in one market.
 struct PositionRow: Hashable, Sendable {
   var id: Int64?
-  var state = PositionState.empty
+  var state = PositionState()
   var asOfBlock: UInt64 = 0
   var imagedAt: UInt64 = 0
   var isChanged = false
@@ -260,7 +260,7 @@ private struct Change {
     }
     guard var market = mirror.markets[key] else { throw MirrorError.marketUnknown }
     func position(_ user: Address) -> PositionState {
-      mirror.positions[PositionKey(market: key, user: user)]?.state ?? .empty
+      mirror.positions[PositionKey(market: key, user: user)]?.state ?? PositionState()
     }
 
     switch event {

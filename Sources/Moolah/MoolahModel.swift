@@ -90,22 +90,25 @@ extension MoolahBook {
 
   /// Nil if neither model is the market's.
   private func localRate(of market: BookMarket, at timestamp: UInt64) throws -> Wad? {
-    let irm = market.row.parameters.irm
-    let cap = facts.value(.rateCap, of: market.subject)
-    let minCap = Wad(raw: facts.value(.minCap, of: .irm(irm)) ?? .zero)
-    let floor = Wad(raw: facts.value(.rateFloor, of: market.subject) ?? .zero)
-    let state = state(of: market)
+    let bounds = bounds(of: market)
     if let rateAtTarget = market.row.rateAtTarget {
-      return try AdaptiveCurve(
-        cap: cap.map { $0.isZero ? AdaptiveCurve.defaultCap : Wad(raw: $0) }, minCap: minCap,
-        floor: floor
-      ).rate(of: state, rateAtTarget: rateAtTarget, at: timestamp).average
+      return try AdaptiveCurve.rates(
+        of: state(of: market), at: timestamp, rateAtTarget: rateAtTarget, bounds: bounds
+      ).averageRate
     }
     if let stored = facts.value(.fixedRate, of: market.subject) {
-      return FixedRate(cap: cap.flatMap { $0.isZero ? nil : Wad(raw: $0) }, minCap: minCap, floor: floor)
-        .rate(stored: Wad(raw: stored))
+      return FixedRate.rate(stored: Wad(raw: stored), bounds: bounds ?? RateBounds())
     }
     return nil
+  }
+
+  /// Lista's bounds of a market's rate; nil for a model that has no `rateCap`, as Morpho Blue's.
+  private func bounds(of market: BookMarket) -> RateBounds? {
+    guard let cap = facts.value(.rateCap, of: market.subject) else { return nil }
+    return RateBounds(
+      cap: Wad(raw: cap),
+      minCap: Wad(raw: facts.value(.minCap, of: .irm(market.row.parameters.irm)) ?? .zero),
+      floor: Wad(raw: facts.value(.rateFloor, of: market.subject) ?? .zero))
   }
 
   func state(of market: BookMarket) -> MarketState { market.state(facts) }
@@ -139,9 +142,9 @@ extension MoolahBook {
       let quote = prices[PriceKey(oracle: p.oracle, token: p.loanToken)] ?? .missing
       if let reason = base.unknownReason ?? quote.unknownReason { return .failure(reason) }
       guard let basePeek = base.value, let quotePeek = quote.value,
-        let loanDecimals = tokens[p.loanToken]?.decimals,
-        let collateralDecimals = tokens[p.collateralToken]?.decimals,
-        let price = try? pairPrice(
+        let loanDecimals = tokens[p.loanToken]?.decimals.flatMap(UInt8.init(exactly:)),
+        let collateralDecimals = tokens[p.collateralToken]?.decimals.flatMap(UInt8.init(exactly:)),
+        let price = try? MoolahMath.pairPrice(
           basePeek: basePeek, quotePeek: quotePeek, loanDecimals: loanDecimals,
           collateralDecimals: collateralDecimals)
       else { return .failure(.missingPrice) }
@@ -153,6 +156,17 @@ extension MoolahBook {
 // MARK: - Verdicts
 
 extension Moolah {
+  public func labels(of book: MoolahBook) -> [Bytes32: MarketLabel] {
+    func label(_ token: Address) -> TokenLabel {
+      book.tokens[token] ?? TokenLabel(address: token, symbol: nil, decimals: nil)
+    }
+    return Dictionary(
+      book.markets.map { market in
+        let p = market.row.parameters
+        return (market.key, MarketLabel(loan: label(p.loanToken), collateral: label(p.collateralToken)))
+      }, uniquingKeysWith: { first, _ in first })
+  }
+
   public func judge(_ book: MoolahBook, at timestamp: UInt64, next: UInt64?) -> Judgement {
     var judgement = Judgement()
     for market in book.markets where !market.positions.isEmpty {
@@ -191,7 +205,9 @@ extension Moolah {
 
     for index in market.positions {
       let position = book.positions.state(index)
-      guard let health = try? health(of: position, in: state, price: price, lltv: lltv) else {
+      guard
+        let health = try? MoolahMath.health(of: position, in: state, price: price, lltv: lltv)
+      else {
         found.unknown += 1
         found.unknownReason = found.unknownReason ?? .arithmeticOverflow
         continue
@@ -203,7 +219,7 @@ extension Moolah {
       } else {
         found.healthy += 1
         if let later,
-          let next = try? Moolah.health(of: position, in: later, price: price, lltv: lltv),
+          let next = try? MoolahMath.health(of: position, in: later, price: price, lltv: lltv),
           next.isLiquidatable
         {
           found.actionable += 1
@@ -227,7 +243,7 @@ extension Moolah {
   }
 
   func trigger(debt: U256, _ position: PositionState, _ lltv: Wad) -> U256? {
-    switch triggerPrice(debt: debt, collateral: position.collateral, lltv: lltv) {
+    switch MoolahMath.triggerPrice(debt: debt, collateral: position.collateral, lltv: lltv) {
     case .at(let price): price
     case .noDebt, .always: nil
     }

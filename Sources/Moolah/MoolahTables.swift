@@ -259,10 +259,10 @@ extension Moolah {
         for (key, row) in new {
           guard let market = ids[key.market] else { continue }
           rows.beginRow()
-          rows.append(market)
-          rows.append(key.user)
-          rows.append(row.state)
-          rows.append(row.asOfBlock)
+          try rows.append(market)
+          try rows.append(key.user)
+          try rows.append(row.state)
+          try rows.append(row.asOfBlock)
         }
       }
     }
@@ -278,9 +278,9 @@ extension Moolah {
       for row in known.values {
         guard let id = row.id else { continue }
         rows.beginRow()
-        rows.append(id)
-        rows.append(row.state)
-        rows.append(row.asOfBlock)
+        try rows.append(id)
+        try rows.append(row.state)
+        try rows.append(row.asOfBlock)
       }
     }
     try tx.execute(
@@ -314,18 +314,18 @@ extension Moolah {
         for (key, image) in mirror.marketImages {
           guard let id = ids[key] else { continue }
           rows.beginRow()
-          rows.append(id)
-          rows.append(image.block)
-          rows.append(image.row != nil)
-          rows.append(image.row?.broker)
-          rows.append(image.row?.state.totalSupplyAssets)
-          rows.append(image.row?.state.totalSupplyShares)
-          rows.append(image.row?.state.totalBorrowAssets)
-          rows.append(image.row?.state.totalBorrowShares)
-          rows.append(image.row?.state.lastUpdate)
-          rows.append(image.row.flatMap { $0.isFeeKnown ? $0.state.fee.raw : nil })
-          rows.append(image.row?.rateAtTarget?.raw)
-          rows.append(image.row?.asOfBlock)
+          try rows.append(id)
+          try rows.append(image.block)
+          try rows.append(image.row != nil)
+          try rows.append(image.row?.broker)
+          try rows.append(image.row?.state.totalSupplyAssets)
+          try rows.append(image.row?.state.totalSupplyShares)
+          try rows.append(image.row?.state.totalBorrowAssets)
+          try rows.append(image.row?.state.totalBorrowShares)
+          try rows.append(image.row?.state.lastUpdate)
+          try rows.append(image.row.flatMap { $0.isFeeKnown ? $0.state.fee.raw : nil })
+          try rows.append(image.row?.rateAtTarget?.raw)
+          try rows.append(image.row?.asOfBlock)
         }
       }
     }
@@ -338,14 +338,14 @@ extension Moolah {
         for (key, image) in mirror.positionImages {
           guard let id = ids[key.market] else { continue }
           rows.beginRow()
-          rows.append(id)
-          rows.append(key.user)
-          rows.append(image.block)
-          rows.append(image.row != nil)
-          rows.append(image.row?.state.supplyShares)
-          rows.append(image.row?.state.borrowShares)
-          rows.append(image.row?.state.collateral)
-          rows.append(image.row?.asOfBlock)
+          try rows.append(id)
+          try rows.append(key.user)
+          try rows.append(image.block)
+          try rows.append(image.row != nil)
+          try rows.append(image.row?.state.supplyShares)
+          try rows.append(image.row?.state.borrowShares)
+          try rows.append(image.row?.state.collateral)
+          try rows.append(image.row?.asOfBlock)
         }
       }
     }
@@ -364,17 +364,17 @@ extension Moolah {
         for operation in mirror.operations {
           guard let id = ids[operation.market] else { continue }
           rows.beginRow()
-          rows.append(deployment.id)
-          rows.append(operation.at.block)
-          rows.append(Int32(bitPattern: operation.at.index))
-          rows.append(id)
-          rows.append(operation.kind.rawValue)
-          rows.append(operation.user)
-          rows.append(operation.caller)
-          rows.append(operation.assets)
-          rows.append(operation.shares)
-          rows.append(operation.at.timestamp)
-          rows.append(operation.at.transaction)
+          try rows.append(deployment.id)
+          try rows.append(operation.at.block)
+          try rows.append(Int32(bitPattern: operation.at.index))
+          try rows.append(id)
+          try rows.append(operation.kind.rawValue)
+          try rows.append(operation.user)
+          try rows.append(operation.caller)
+          try rows.append(operation.assets)
+          try rows.append(operation.shares)
+          try rows.append(operation.at.timestamp)
+          try rows.append(operation.at.transaction)
         }
       }
     }
@@ -388,20 +388,20 @@ extension Moolah {
           guard let id = ids[liquidation.market] else { continue }
           let event = liquidation.event
           rows.beginRow()
-          rows.append(deployment.id)
-          rows.append(liquidation.at.block)
-          rows.append(Int32(bitPattern: liquidation.at.index))
-          rows.append(id)
-          rows.append(event.borrower)
-          rows.append(event.caller)
-          rows.append(event.repaidAssets)
-          rows.append(event.repaidShares)
-          rows.append(event.seizedAssets)
-          rows.append(event.badDebtAssets)
-          rows.append(event.badDebtShares)
-          rows.append(liquidation.isWriteDown)
-          rows.append(liquidation.at.timestamp)
-          rows.append(liquidation.at.transaction)
+          try rows.append(deployment.id)
+          try rows.append(liquidation.at.block)
+          try rows.append(Int32(bitPattern: liquidation.at.index))
+          try rows.append(id)
+          try rows.append(event.borrower)
+          try rows.append(event.caller)
+          try rows.append(event.repaidAssets)
+          try rows.append(event.repaidShares)
+          try rows.append(event.seizedAssets)
+          try rows.append(event.badDebtAssets)
+          try rows.append(event.badDebtShares)
+          try rows.append(liquidation.isWriteDown)
+          try rows.append(liquidation.at.timestamp)
+          try rows.append(liquidation.at.transaction)
         }
       }
     }
@@ -590,10 +590,10 @@ extension Moolah {
 }
 
 extension CopyWriter {
-  fileprivate mutating func append(_ state: PositionState) {
-    append(state.supplyShares)
-    append(state.borrowShares)
-    append(state.collateral)
+  fileprivate mutating func append(_ state: PositionState) throws {
+    try append(state.supplyShares)
+    try append(state.borrowShares)
+    try append(state.collateral)
   }
 }
 

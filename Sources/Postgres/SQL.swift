@@ -73,6 +73,11 @@ extension SQL: ExpressibleByStringInterpolation {
       sql.append(value: value)
     }
 
+    /// A value that may be missing: nil becomes a null of the value's type.
+    public mutating func appendInterpolation<Value: Bindable>(_ value: Value?) {
+      sql.append(value: value)
+    }
+
     /// A name written in the source, for a statement that serves several tables.
     public mutating func appendInterpolation(identifier: StaticString) {
       sql.append(text: identifier.description)

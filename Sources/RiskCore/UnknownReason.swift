@@ -1,5 +1,5 @@
 /// Why a position's verdict is not known.
-public enum UnknownReason: Hashable, Sendable, CaseIterable {
+public enum UnknownReason: Error, Hashable, Sendable, CaseIterable {
   /// No price of the market has been read.
   case missingPrice
   /// The oracle answered 0.

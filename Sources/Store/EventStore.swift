@@ -16,7 +16,7 @@ public enum EventStore {
     do {
       return try tx.savepoint {
         try tx.copyIn("event", columns: columns) { rows in
-          for log in logs { rows.append(log, chainID: Int64(chainID)) }
+          for log in logs { try rows.append(log, chainID: Int64(chainID)) }
         }
       }
     } catch let error as PostgresError where error.sqlState == "23505" {
@@ -48,7 +48,7 @@ public enum EventStore {
       "create temporary table if not exists event_staged (like event) on commit delete rows")
     try tx.execute("delete from event_staged")
     try tx.copyIn("event_staged", columns: columns) { rows in
-      for log in logs { rows.append(log, chainID: Int64(chainID)) }
+      for log in logs { try rows.append(log, chainID: Int64(chainID)) }
     }
     return try tx.query(
       """
@@ -93,16 +93,16 @@ public enum EventStore {
 }
 
 extension CopyWriter {
-  fileprivate mutating func append(_ log: Log, chainID: Int64) {
+  fileprivate mutating func append(_ log: Log, chainID: Int64) throws {
     beginRow()
-    append(chainID)
-    append(log.blockNumber)
-    append(Int32(bitPattern: log.logIndex))
-    append(log.blockHash)
-    append(log.transactionHash)
-    append(Int32(bitPattern: log.transactionIndex))
-    append(log.address)
-    for i in 0..<4 { append(i < log.topics.count ? log.topics[i] : nil) }
-    append(log.data)
+    try append(chainID)
+    try append(log.blockNumber)
+    try append(Int32(bitPattern: log.logIndex))
+    try append(log.blockHash)
+    try append(log.transactionHash)
+    try append(Int32(bitPattern: log.transactionIndex))
+    try append(log.address)
+    for i in 0..<4 { try append(i < log.topics.count ? log.topics[i] : nil) }
+    try append(log.data)
   }
 }

@@ -114,13 +114,11 @@ public struct PositionLine: Sendable {
   public let triggerPrice: U256?
   public let price: U256?
   public let asOfBlock: UInt64?
-  public let loan: TokenLabel
-  public let collateralToken: TokenLabel
+  public let label: MarketLabel
 
   public init(
     market: Bytes32, user: Address, collateral: U256, borrowShares: U256, borrowed: U256?,
-    triggerPrice: U256?, price: U256?, asOfBlock: UInt64?, loan: TokenLabel,
-    collateralToken: TokenLabel
+    triggerPrice: U256?, price: U256?, asOfBlock: UInt64?, label: MarketLabel
   ) {
     self.market = market
     self.user = user
@@ -130,8 +128,18 @@ public struct PositionLine: Sendable {
     self.triggerPrice = triggerPrice
     self.price = price
     self.asOfBlock = asOfBlock
+    self.label = label
+  }
+}
+
+/// The tokens of a market.
+public struct MarketLabel: Hashable, Sendable {
+  public let loan: TokenLabel
+  public let collateral: TokenLabel
+
+  public init(loan: TokenLabel, collateral: TokenLabel) {
     self.loan = loan
-    self.collateralToken = collateralToken
+    self.collateral = collateral
   }
 }
 

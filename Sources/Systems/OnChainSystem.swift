@@ -84,6 +84,9 @@ public protocol OnChainSystem: Sendable {
   ///   - next: a later second; positions that cross the line by then are `actionable`. Nil: none.
   func judge(_ book: Book, at timestamp: UInt64, next: UInt64?) -> Judgement
 
+  /// The tokens of each market of a book, for showing amounts.
+  func labels(of book: Book) -> [Bytes32: MarketLabel]
+
   /// Writes facts and prices that were asked for the book.
   func storeAnswers(of book: Book, run: Int64?, in tx: borrowing Transaction) throws
 

@@ -1,0 +1,183 @@
+import Ethereum
+import Quantities
+import Systems
+import TestKit
+import Testing
+
+@testable import Moolah
+
+@Suite struct MirrorTests {
+  let moolah = Moolah(.moolah)
+  let deployment = Deployment(
+    id: 1, name: "test", chainID: 1, address: LogStream.core, firstBlock: 0)
+
+  @Test(arguments: LogStream.names)
+  func endsInTheWordsThatTheContractHeld(_ name: String) throws {
+    let stream = try LogStream.named(name)
+    let (logs, times) = stream.chain()
+    var mirror = moolah.blankMirror(following: nil)
+    let report = try moolah.apply(
+      logs, of: deployment, times: times, finality: .max, to: &mirror)
+
+    #expect(report.setAside.isEmpty)
+    for market in stream.markets {
+      let row = try #require(mirror.markets[unwrapped(Bytes32(market.id))])
+      #expect(row.state.words == market.market)
+      #expect(row.rateAtTarget?.raw.description ?? "0" == market.rateAtTarget)
+    }
+    for position in stream.positions {
+      let key = PositionKey(
+        market: unwrapped(Bytes32(position.id)), user: unwrapped(Address(position.user)))
+      #expect((mirror.positions[key]?.state ?? PositionState()).words == position.position)
+    }
+    #expect(mirror.positions.count <= stream.positions.count)
+  }
+
+  @Test(arguments: LogStream.names)
+  func isTheSameInWhateverPiecesTheLogsCome(_ name: String) throws {
+    let (logs, times) = try LogStream.named(name).chain()
+    var whole = moolah.blankMirror(following: nil)
+    _ = try moolah.apply(logs, of: deployment, times: times, finality: .max, to: &whole)
+    var pieces = moolah.blankMirror(following: nil)
+    for log in logs {
+      _ = try moolah.apply([log], of: deployment, times: times, finality: .max, to: &pieces)
+    }
+    #expect(pieces.markets == whole.markets)
+    #expect(pieces.positions == whole.positions)
+  }
+
+  /// The images of each block, put back from the newest to the oldest, must give every earlier state.
+  @Test(arguments: LogStream.names)
+  func canTakeBackEveryBlock(_ name: String) throws {
+    let (logs, times) = try LogStream.named(name).chain()
+    var mirror = moolah.blankMirror(following: nil)
+    var states: [UInt64: [Bytes32: MarketState]] = [:]
+    var positions: [UInt64: [PositionKey: PositionState]] = [:]
+    let blocks = Dictionary(grouping: logs, by: \.blockNumber)
+    for block in blocks.keys.sorted() {
+      states[block] = mirror.markets.mapValues(\.state)
+      positions[block] = mirror.positions.mapValues(\.state)
+      _ = try moolah.apply(
+        blocks[block] ?? [], of: deployment, times: times, finality: 0, to: &mirror)
+    }
+    for block in blocks.keys.sorted(by: >) {
+      for (key, image) in mirror.marketImages where image.block == block {
+        mirror.markets[key] = image.row
+      }
+      for (key, image) in mirror.positionImages where image.block == block {
+        mirror.positions[key] = image.row
+      }
+      #expect(mirror.markets.mapValues(\.state) == states[block])
+      #expect(mirror.positions.mapValues(\.state) == positions[block])
+    }
+  }
+
+  // MARK: Set aside
+
+  @Test func setsOnlyTheMarketOfAnInapplicableEventAside() throws {
+    let stream = try LogStream.named("fixture_logs_11")
+    let (emitted, times) = stream.chain()
+    var logs = emitted
+    // More collateral leaves than there is: the contract would have reverted.
+    let spoiled = try #require(
+      logs.firstIndex { $0.topics.first == ABI.topic(Topic.withdrawCollateral) })
+    let market = logs[spoiled].topics[1]
+    logs[spoiled].data.replaceSubrange(32..<64, with: [UInt8](repeating: 0xFF, count: 32))
+
+    var mirror = moolah.blankMirror(following: nil)
+    let report = try moolah.apply(
+      logs, of: deployment, times: times, finality: .max, to: &mirror)
+    #expect(report.setAside.map(\.market) == [market])
+    #expect(report.setAside.first?.logIndex == logs[spoiled].logIndex)
+    #expect(report.waiting > 0)
+    for recorded in stream.markets where recorded.id != market.description {
+      #expect(mirror.markets[unwrapped(Bytes32(recorded.id))]?.state.words == recorded.market)
+    }
+  }
+
+  @Test func setsAMarketAsideWhoseEventIsCutShort() throws {
+    let (emitted, times) = try LogStream.named("fixture_logs_11").chain()
+    var logs = emitted
+    let spoiled = try #require(logs.firstIndex { $0.topics.first == ABI.topic(Topic.borrow) })
+    logs[spoiled].data.removeLast(32)
+    var mirror = moolah.blankMirror(following: nil)
+    let report = try moolah.apply(
+      logs, of: deployment, times: times, finality: .max, to: &mirror)
+    #expect(report.setAside.map(\.market) == [logs[spoiled].topics[1]])
+  }
+
+  // MARK: Who may say what
+
+  @Test func believesEventsOnlyOfTheirOwnContract() throws {
+    let (logs, times) = try LogStream.named("fixture_logs_11").chain()
+    var mirror = moolah.blankMirror(following: nil)
+    _ = try moolah.apply(logs, of: deployment, times: times, finality: .max, to: &mirror)
+    let before = mirror
+
+    let stranger = unwrapped(Address("0x1111111111111111111111111111111111111111"))
+    for log in logs.suffix(60) {
+      // A rate model prints events of the core contract, and the core those of a rate model.
+      let liar = log.address == LogStream.core ? stranger : LogStream.core
+      let lie = Log(
+        address: liar, topics: log.topics, data: log.data, blockNumber: log.blockNumber,
+        blockHash: log.blockHash, transactionHash: log.transactionHash,
+        transactionIndex: log.transactionIndex, logIndex: log.logIndex)
+      let report = try moolah.apply(
+        [lie], of: deployment, times: times, finality: .max, to: &mirror)
+      #expect(report.ignored == 1)
+    }
+    #expect(mirror.markets == before.markets)
+    #expect(mirror.positions == before.positions)
+  }
+
+  @Test func subtractsAWriteDownOnce() throws {
+    let broker = unwrapped(Address("0x2a6704d56bdedf4c7564c9534d7fa8d8d204d578"))
+    let user = unwrapped(Address("0x00000000000000000000000000000000000000aa"))
+    let key = Bytes32(U256(7))
+    var mirror = MoolahMirror(
+      markets: [key: row(broker: broker)],
+      positions: [
+        PositionKey(market: key, user: user): PositionRow(
+          id: nil, state: PositionState(borrowShares: 500_000_000, collateral: 9))
+      ])
+    let words: [U256] = [40, 400_000_000, 0, 40, 400_000_000]
+    let log = Log(
+      address: LogStream.core,
+      topics: [
+        ABI.topic(Topic.liquidate), key, Bytes32(broker), Bytes32(user),
+      ],
+      data: words.flatMap(\.bigEndianBytes), blockNumber: 5, blockHash: .zero,
+      transactionHash: .zero, transactionIndex: 0, logIndex: 0)
+    _ = try moolah.apply([log], of: deployment, times: [5: 60], finality: .max, to: &mirror)
+
+    let state = try #require(mirror.markets[key]?.state)
+    #expect(state.totalBorrowShares == 600_000_000)
+    #expect(state.totalBorrowAssets == 60)
+    #expect(state.totalSupplyAssets == 160)
+    let position = try #require(mirror.positions[PositionKey(market: key, user: user)]?.state)
+    #expect(position.borrowShares == 100_000_000)
+    #expect(position.collateral == 9)
+    #expect(mirror.liquidations.map(\.isWriteDown) == [true])
+  }
+
+  private func row(broker: Address?) -> MarketRow {
+    MarketRow(
+      id: 1,
+      parameters: MarketParameters(
+        loanToken: .zero, collateralToken: .zero, oracle: .zero, irm: .zero, lltv: Wad(raw: .one)),
+      broker: broker,
+      state: MarketState(
+        totalSupplyAssets: 200, totalSupplyShares: 200_000_000, totalBorrowAssets: 100,
+        totalBorrowShares: 1_000_000_000, lastUpdate: 1, fee: .zero),
+      isFeeKnown: true, rateAtTarget: nil, asOfBlock: 1)
+  }
+}
+
+/// Signatures that the tests look for.
+private enum Topic {
+  static let borrow = "Borrow(bytes32,address,address,address,uint256,uint256)"
+  static let withdrawCollateral =
+    "WithdrawCollateral(bytes32,address,address,address,uint256)"
+  static let liquidate =
+    "Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)"
+}
