@@ -7,6 +7,7 @@ public struct ABILimits: Hashable, Sendable {
   /// How many values may come out, containers included.
   public var values: Int
 
+  /// Bounds of the caller's choice.
   public init(depth: Int, values: Int) {
     self.depth = depth
     self.values = values
@@ -104,7 +105,7 @@ private struct ABIDecoder {
       return .tuple(try members(repeatElement(element, count: count), at: offset))
     case .tuple(let types): return .tuple(try members(types, at: offset))
     case .uint, .int, .address, .bool, .fixedBytes:
-      preconditionFailure("a type of one word is never behind an offset")
+      preconditionFailure("A type of one word is never behind an offset.")
     }
   }
 

@@ -38,7 +38,7 @@ extension ABI {
     case .address(let address): Bytes32(address).append(to: &bytes)
     case .bool(let flag): append(number: flag ? 1 : 0, to: &bytes)
     case .fixedBytes(let content):
-      precondition((1...32).contains(content.count), "fixed bytes are 1 to 32 bytes")
+      precondition((1...32).contains(content.count), "Fixed bytes are 1 to 32 bytes.")
       append(padded: content, to: &bytes)
     case .bytes(let content):
       append(number: content.count, to: &bytes)

@@ -15,7 +15,7 @@ public enum ABI {
   /// The word that names an event: the hash of its signature, which is canonical as above.
   public static func topic(_ signature: String) -> Bytes32 {
     precondition(
-      isCanonical(signature.utf8), "not a canonical signature, as transfer(address,uint256) is")
+      isCanonical(signature.utf8), "A signature is canonical, as transfer(address,uint256) is.")
     return keccak256(signature.utf8)
   }
 

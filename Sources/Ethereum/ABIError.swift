@@ -21,6 +21,7 @@ public enum ABIError: Error, Hashable, Sendable {
 }
 
 extension ABIError: CustomStringConvertible {
+  /// One line for a log.
   public var description: String {
     switch self {
     case .outOfBounds(let offset): "ABI value at byte \(offset) reaches beyond the end"

@@ -45,7 +45,7 @@ extension Bytes32 {
     case .bool: return .bool(try bool(at: offset))
     case .fixedBytes(let count): return .fixedBytes(try leading(count, at: offset))
     case .bytes, .string, .array, .fixedArray, .tuple:
-      preconditionFailure("a type of more than one word is not read as one")
+      preconditionFailure("A type of more than one word is not read as one.")
     }
   }
 }

@@ -8,6 +8,7 @@ import Quantities
 public struct ABIWords: Sendable {
   @usableFromInline let data: [UInt8]
 
+  /// A view of as many whole words as there are.
   @inlinable
   public init(_ data: [UInt8]) {
     self.data = data
@@ -63,11 +64,13 @@ public struct ABIWords: Sendable {
     I256(bits: try word(index))
   }
 
+  /// An `address`.
   @inlinable
   public func address(_ index: Int) throws(ABIError) -> Address {
     try bytes32(index).address(at: offset(of: index))
   }
 
+  /// A `bool`.
   @inlinable
   public func bool(_ index: Int) throws(ABIError) -> Bool {
     try bytes32(index).bool(at: offset(of: index))

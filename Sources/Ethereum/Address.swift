@@ -4,12 +4,17 @@
 /// is that of the bytes.
 @frozen
 public struct Address: Hashable, Sendable {
+  /// Bytes 0 to 7.
   public var word0: UInt64
+  /// Bytes 8 to 15.
   public var word1: UInt64
+  /// Bytes 16 to 19.
   public var word2: UInt32
 
+  /// Twenty zero bytes.
   public static let zero = Address(word0: 0, word1: 0, word2: 0)
 
+  /// The address of its big-endian words.
   @inlinable
   public init(word0: UInt64, word1: UInt64, word2: UInt32) {
     self.word0 = word0

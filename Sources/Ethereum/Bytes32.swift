@@ -4,13 +4,19 @@
 /// heap and the order is that of the bytes.
 @frozen
 public struct Bytes32: Hashable, Sendable {
+  /// Bytes 0 to 7, the most significant of a number.
   public var word0: UInt64
+  /// Bytes 8 to 15.
   public var word1: UInt64
+  /// Bytes 16 to 23.
   public var word2: UInt64
+  /// Bytes 24 to 31.
   public var word3: UInt64
 
+  /// Thirty-two zero bytes.
   public static let zero = Bytes32(word0: 0, word1: 0, word2: 0, word3: 0)
 
+  /// The bytes of four big-endian words.
   @inlinable
   public init(word0: UInt64, word1: UInt64, word2: UInt64, word3: UInt64) {
     self.word0 = word0

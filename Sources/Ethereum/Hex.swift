@@ -14,21 +14,19 @@ public enum Hex {
   public static func decode(ascii: borrowing Span<UInt8>) -> [UInt8]? {
     guard hasPrefix(ascii), ascii.count % 2 == 0 else { return nil }
     let byteCount = (ascii.count - 2) / 2
-    let wholeHalves = byteCount / 4
-    let tailBytes = byteCount % 4
+    let tailStart = byteCount & ~7
     var digits = HexDigits()
-    var bytes = [UInt8](repeating: 0, count: byteCount)
-    bytes.withUnsafeMutableBytes { target in
-      for index in 0..<wholeHalves {
-        let half = digits.half(ascii, at: 2 + 8 * index)
-        target.storeBytes(of: half.bigEndian, toByteOffset: 4 * index, as: UInt32.self)
+    let bytes = [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, count in
+      let target = UnsafeMutableRawBufferPointer(buffer)
+      for index in stride(from: 0, to: tailStart, by: 8) {
+        let word = digits.word(ascii, at: 2 + 2 * index)
+        target.storeBytes(of: word.bigEndian, toByteOffset: index, as: UInt64.self)
       }
-      guard tailBytes > 0 else { return }
-      let tail = digits.short(ascii, at: 2 + 8 * wholeHalves, count: 2 * tailBytes)
-      for index in 0..<tailBytes {
-        target[4 * wholeHalves + index] =
-          UInt8(truncatingIfNeeded: tail &>> UInt32(8 * (tailBytes - 1 - index)))
+      for index in tailStart..<byteCount {
+        let byte = digits.short(ascii, at: 2 + 2 * index, count: 2)
+        target[index] = UInt8(truncatingIfNeeded: byte)
       }
+      count = byteCount
     }
     return digits.areValid ? bytes : nil
   }
@@ -42,10 +40,13 @@ public enum Hex {
   /// DATA text of a borrowed run of bytes, in lower case.
   public static func encode(_ bytes: borrowing Span<UInt8>) -> String {
     let count = bytes.count
-    return bytes.withUnsafeBufferPointer { bytes in
-      text(digits: 2 * count) { text in
-        for byte in bytes { text.append(byte: byte) }
+    let raw = bytes.bytes
+    return text(digits: 2 * count) { text in
+      for index in stride(from: 0, to: count & ~3, by: 4) {
+        let half = raw.unsafeLoadUnaligned(fromByteOffset: index, as: UInt32.self)
+        text.append(half: UInt32(bigEndian: half))
       }
+      for index in (count & ~3)..<count { text.append(byte: bytes[index]) }
     }
   }
 

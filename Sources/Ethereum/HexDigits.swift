@@ -74,7 +74,7 @@ struct HexText: ~Copyable {
   }
 
   mutating func append(ascii character: UInt8) {
-    precondition(count < buffer.count, "a text was longer than the digits it was measured for")
+    precondition(count < buffer.count, "A text has the digits it was measured for.")
     buffer[count] = character
     count += 1
   }
@@ -90,7 +90,7 @@ struct HexText: ~Copyable {
 
   /// Changes the character at `index`, which has been written.
   mutating func replace(at index: Int, with change: (UInt8) -> UInt8) {
-    precondition(index < count, "only a written character can be changed")
+    precondition(index < count, "Only a written character can be changed.")
     buffer[index] = change(buffer[index])
   }
 
@@ -102,7 +102,7 @@ struct HexText: ~Copyable {
 
   /// Eight digits, spread over the bytes of one word; the reverse of what `HexDigits` does.
   mutating func append(half: UInt32) {
-    precondition(count <= buffer.count - 8, "a text was longer than the digits it was measured for")
+    precondition(count <= buffer.count - 8, "A text has the digits it was measured for.")
     let quads = (UInt64(half) | UInt64(half) &<< 16) & 0x0000_ffff_0000_ffff
     let pairs = (quads | quads &<< 8) & 0x00ff_00ff_00ff_00ff
     let values = (pairs | pairs &<< 4) & 0x0f0f_0f0f_0f0f_0f0f

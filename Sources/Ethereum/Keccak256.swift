@@ -12,13 +12,9 @@ public func keccak256(_ bytes: some Sequence<UInt8>) -> Bytes32 {
 /// The Keccak-256 hash of a borrowed run of bytes.
 public func keccak256(_ bytes: borrowing Span<UInt8>) -> Bytes32 {
   var state = KeccakState(repeating: 0)
-  let raw = bytes.bytes
   var offset = 0
-  while raw.byteCount - offset >= rateBytes {
-    for lane in 0..<rateLanes {
-      let word = raw.unsafeLoadUnaligned(fromByteOffset: offset + 8 * lane, as: UInt64.self)
-      state[lane] ^= UInt64(littleEndian: word)
-    }
+  while bytes.count - offset >= rateBytes {
+    absorb(lanes: rateLanes, of: bytes.bytes, from: offset, into: &state)
     permute(&state)
     offset += rateBytes
   }
@@ -37,11 +33,22 @@ private let rateLanes = 17
 private func absorbLastBlock(
   of bytes: borrowing Span<UInt8>, from offset: Int, into state: inout KeccakState
 ) {
-  var position = 0
-  for index in offset..<bytes.count {
-    state[position / 8] ^= UInt64(bytes[index]) &<< UInt64(8 * (position % 8))
-    position += 1
+  let lanes = (bytes.count - offset) / 8
+  absorb(lanes: lanes, of: bytes.bytes, from: offset, into: &state)
+  var last: UInt64 = 1
+  for index in stride(from: bytes.count - 1, through: offset + 8 * lanes, by: -1) {
+    last = last &<< 8 | UInt64(bytes[index])
   }
-  state[position / 8] ^= 1 &<< UInt64(8 * (position % 8))
+  state[lanes] ^= last
   state[rateLanes - 1] ^= 1 << 63
+}
+
+/// Adds whole lanes, which the caller has checked to be there.
+private func absorb(
+  lanes: Int, of raw: borrowing RawSpan, from offset: Int, into state: inout KeccakState
+) {
+  for lane in 0..<lanes {
+    let word = raw.unsafeLoadUnaligned(fromByteOffset: offset + 8 * lane, as: UInt64.self)
+    state[lane] ^= UInt64(littleEndian: word)
+  }
 }

@@ -6,14 +6,18 @@ public struct Log: Hashable, Sendable {
   public var topics: [Bytes32]
   /// The arguments that are not indexed, ABI-encoded.
   public var data: [UInt8]
+  /// The block that holds it.
   public var blockNumber: UInt64
+  /// The hash of that block.
   public var blockHash: Bytes32
+  /// The transaction that caused it.
   public var transactionHash: Bytes32
   /// The transaction's place in the block.
   public var transactionIndex: UInt32
   /// The log's place in the block, counted over all its transactions.
   public var logIndex: UInt32
 
+  /// A log of its fields; nothing is checked.
   public init(
     address: Address, topics: [Bytes32], data: [UInt8], blockNumber: UInt64, blockHash: Bytes32,
     transactionHash: Bytes32, transactionIndex: UInt32, logIndex: UInt32

@@ -25,7 +25,7 @@ public enum Multicall3 {
   ) throws(ABIError) -> [CallResult] {
     let values = try ABI.decode([.array(.tuple([.bool, .bytes]))], bytes)
     guard case .array(let answers)? = values.first else {
-      preconditionFailure("decoding gives one value for each type")
+      preconditionFailure("Decoding gives one value for each type.")
     }
     guard answers.count == count else {
       throw .wrongCount(expected: count, found: answers.count)
@@ -36,7 +36,7 @@ public enum Multicall3 {
   private static func result(of answer: ABIValue) -> CallResult {
     guard case .tuple(let members) = answer, members.count == 2,
       case .bool(let succeeded) = members[0], case .bytes(let data) = members[1]
-    else { preconditionFailure("decoding gives values of the types that were asked for") }
+    else { preconditionFailure("Decoding gives values of the types asked for.") }
     return CallResult(succeeded: succeeded, data: data)
   }
 

@@ -65,7 +65,7 @@ private final class Context: Sendable {
 
   init() {
     guard let pointer = secp256k1_context_create(UInt32(SECP256K1_CONTEXT_NONE)) else {
-      preconditionFailure("libsecp256k1 could not allocate its context")
+      preconditionFailure("libsecp256k1 could not allocate its context.")
     }
     self.pointer = pointer
     blind()
@@ -79,6 +79,6 @@ private final class Context: Sendable {
     var random = SystemRandomNumberGenerator()
     let seed = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
     precondition(
-      secp256k1_context_randomize(pointer, seed) == 1, "libsecp256k1 refused a random seed")
+      secp256k1_context_randomize(pointer, seed) == 1, "libsecp256k1 refused a random seed.")
   }
 }

@@ -1,3 +1,4 @@
+import Ethereum
 import Quantities
 
 /// Raw integers as people read them. Only for showing: nothing is ever computed from these.
