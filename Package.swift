@@ -32,7 +32,8 @@ let package = Package(
       resources: [.embedInCode("migrations")], swiftSettings: strict),
 
     // 3: the chain, the shared tables, and what a system promises to the jobs.
-    .target(name: "Chain", dependencies: ["HTTP", "Ethereum", "Quantities"], swiftSettings: strict),
+    .target(
+      name: "Chain", dependencies: ["HTTP", "Ethereum", "Quantities"], swiftSettings: strict),
     .target(
       name: "Store", dependencies: ["Postgres", "Schema", "Ethereum", "Quantities"],
       swiftSettings: strict),
@@ -45,7 +46,10 @@ let package = Package(
       name: "Ingest", dependencies: ["Systems", "Chain", "Store", "Postgres", "Ethereum"],
       swiftSettings: strict),
     .target(
-      name: "JobRunner", dependencies: ["Systems", "Chain", "Store", "Postgres", "HTTP", "Ethereum"],
+      name: "JobRunner",
+      dependencies: [
+        "Systems", "Chain", "Store", "Postgres", "HTTP", "RiskCore", "Ethereum", "Quantities",
+      ],
       swiftSettings: strict),
     .target(
       name: "Moolah",
@@ -61,7 +65,8 @@ let package = Package(
 
     // 6: the composition root.
     .executableTarget(
-      name: "plimsoll", dependencies: ["Jobs", "JobRunner", "Moolah", "Systems", "Schema"],
+      name: "plimsoll",
+      dependencies: ["Jobs", "JobRunner", "Ingest", "Moolah", "Systems", "Store", "HTTP", "Schema"],
       swiftSettings: strict),
 
     // Tests.
@@ -96,11 +101,17 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
-      name: "JobRunnerTests", dependencies: ["JobRunner", "TestKit"], swiftSettings: strict),
+      name: "JobRunnerTests",
+      dependencies: [
+        "JobRunner", "Moolah", "Systems", "Chain", "Store", "Schema", "Postgres", "Ethereum",
+        "TestKit",
+      ],
+      swiftSettings: strict),
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "Jobs", "JobRunner", "Ingest", "Moolah", "Systems", "Chain", "Store", "Postgres", "Ethereum",
+        "Jobs", "JobRunner", "Ingest", "Moolah", "Systems", "Chain", "Store", "Postgres",
+        "Ethereum",
         "Quantities", "TestKit",
       ],
       swiftSettings: strict),

@@ -1,4 +1,5 @@
 import Chain
+import Ethereum
 import Ingest
 import JobRunner
 import Postgres

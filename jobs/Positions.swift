@@ -32,7 +32,7 @@ public struct Positions: Job {
   public init(arguments: inout Arguments) throws(UsageError) {
     user = try arguments.address("--user")
     market = try arguments.bytes32("--market")
-    limit = try arguments.count("--limit", default: 20)
+    limit = try arguments.count("--limit", default: 20, in: 1...100_000)
   }
 
   public func run(in context: JobContext) throws -> RunReport {
@@ -48,7 +48,7 @@ public struct Positions: Job {
   private func nearest(
     _ system: some OnChainSystem, of target: DeploymentContext, in context: JobContext
   ) throws -> [PositionLine] {
-    guard let deployment = try target.found(on: context.database) else { return [] }
+    let deployment = try target.registered(on: context.database)
     return try context.database.transaction(.readOnly) { tx in
       try system.nearest(
         of: deployment, user: user, market: market, limit: Int(limit), in: tx)

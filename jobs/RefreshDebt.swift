@@ -2,6 +2,7 @@ import Ethereum
 import Ingest
 import JobRunner
 import Postgres
+import RiskCore
 import Store
 import Systems
 
@@ -53,12 +54,6 @@ public struct RefreshDebt: Job {
     into report: inout RunReport
   ) throws {
     let deployment = try target.registered(on: context.database)
-    let lock = Runs.lock(job: Self.name, deployment: deployment.name)
-    guard try context.database.tryAdvisoryLock(lock) else {
-      return report.skipLocked(heldBy: "another \(Self.name)")
-    }
-    defer { _ = try? context.database.unlock(lock) }
-
     for attempt in 1...Self.attemptsMax {
       do {
         return try refreshOnce(system, deployment, target, in: context, into: &report)

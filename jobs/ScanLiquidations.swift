@@ -41,7 +41,7 @@ public struct ScanLiquidations: Job {
   public init(arguments: inout Arguments) throws(UsageError) {
     block = try arguments.blockNumber("--at-block")
     timestamp = try arguments.timestamp("--at-timestamp")
-    limit = try arguments.count("--limit", default: 50)
+    limit = try arguments.count("--limit", default: 50, in: 0...100_000)
   }
 
   public func run(in context: JobContext) throws -> RunReport {

@@ -1,5 +1,6 @@
 import Ethereum
 import Quantities
+import RiskCore
 import Systems
 
 /// Positions and candidates as results: rounded amounts for people, raw integers for programs.

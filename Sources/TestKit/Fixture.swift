@@ -19,6 +19,19 @@ public enum Fixture {
     try String(contentsOf: url(name), encoding: .utf8)
   }
 
+  /// The contents of a file that `gzip` has compressed.
+  public static func gunzipped(_ name: String) throws -> Data {
+    let process = Process()
+    let output = Pipe()
+    process.executableURL = URL(filePath: "/usr/bin/env")
+    process.arguments = ["gzip", "-dc", url(name).path]
+    process.standardOutput = output
+    try process.run()
+    let data = output.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    return data
+  }
+
   /// A JSON file as a `Decodable` type.
   public static func json<Value: Decodable>(
     _ name: String, as type: Value.Type = Value.self

@@ -1,0 +1,195 @@
+import Ethereum
+import Glibc
+import HTTP
+
+/// One chain, read through the nodes that serve it.
+///
+/// The endpoints are used in the order given: the first until it fails for a passing reason,
+/// then the next, and round. Each proves that it serves the right chain before its first use.
+/// Every method blocks, obeys the deadline and the request to stop, and tries a bounded number
+/// of times. Not for use from two threads at once.
+public final class Chain {
+  /// The chain's name in the configuration.
+  public let name: String
+
+  /// Its EIP-155 number.
+  public let chainID: UInt64
+
+  let limits: ChainLimits
+  let transport: any Transport
+  let deadline: Deadline
+
+  var endpoints: [EndpointState]
+  var currentIndex = 0
+  var nextID: UInt64 = 1
+
+  private let isStopping: () -> Bool
+  private let now: () -> MonotonicInstant
+  private let sleep: (Duration) -> Void
+  private var generator: any RandomNumberGenerator
+
+  /// A chain; nothing is asked yet.
+  ///
+  /// - Parameters:
+  ///   - name: the chain's name in the configuration.
+  ///   - chainID: what `eth_chainId` must answer.
+  ///   - endpoints: at least one, the preferred first.
+  ///   - transport: carries the requests.
+  ///   - limits: how much and how often.
+  ///   - deadline: the end of the run.
+  ///   - generator: spreads the waits, so that many runs do not come back at once.
+  ///   - isStopping: polled in waits and between requests.
+  ///   - now: the monotonic clock.
+  ///   - sleep: waits; given at most 50 ms at a time.
+  public init(
+    name: String, chainID: UInt64, endpoints: [Endpoint], transport: any Transport,
+    limits: ChainLimits = ChainLimits(), deadline: Deadline = .never,
+    generator: any RandomNumberGenerator = SystemRandomNumberGenerator(),
+    isStopping: @escaping () -> Bool = { false },
+    now: @escaping () -> MonotonicInstant = MonotonicInstant.now,
+    sleep: @escaping (Duration) -> Void = { usleep(UInt32(clamping: $0.wholeNanoseconds / 1000)) }
+  ) {
+    precondition(!endpoints.isEmpty, "a chain needs an endpoint")
+    self.name = name
+    self.chainID = chainID
+    self.endpoints = endpoints.map {
+      EndpointState(
+        endpoint: $0, batchSize: max(1, limits.batchSize),
+        aggregateSize: max(1, limits.aggregateSize))
+    }
+    self.transport = transport
+    self.limits = limits
+    self.deadline = deadline
+    self.generator = generator
+    self.isStopping = isStopping
+    self.now = now
+    self.sleep = sleep
+  }
+
+  /// The name of the endpoint in use.
+  public var endpointName: String { current.endpoint.name }
+
+  /// Asks the endpoint in use which chain it serves, unless it has said so already.
+  ///
+  /// Every other method does this first; a run calls it to fail early.
+  public func verifyIdentity() throws(ChainError) {
+    _ = try exchangeBatch([])
+  }
+
+  /// The newest block.
+  public func head() throws(ChainError) -> BlockHeader {
+    guard let head = try headerOrNil(.head) else { throw unknownBlock(.head) }
+    return head
+  }
+
+  /// The block of that number, or nil when the node has none (yet).
+  public func header(number: UInt64) throws(ChainError) -> BlockHeader? {
+    let header = try headerOrNil(.header(number: number, mustExist: false))
+    if let header, header.number != number {
+      throw inconsistent(.headerNumber(expected: number, got: header.number))
+    }
+    return header
+  }
+
+  /// The block of that hash, or nil when the node does not know it.
+  ///
+  /// A node may know blocks that are no longer on the chain.
+  public func header(hash: Bytes32) throws(ChainError) -> BlockHeader? {
+    let header = try headerOrNil(.header(hash: hash, mustExist: false))
+    if let header, header.hash != hash {
+      throw inconsistent(.headerHash(expected: hash, got: header.hash))
+    }
+    return header
+  }
+
+  /// The blocks of those numbers, in the order given. Blocks that follow each other are linked.
+  ///
+  /// Throws `unknownBlock` when one does not exist, and `inconsistent` when the links stay
+  /// broken after several readings.
+  public func headers(numbers: [UInt64]) throws(ChainError) -> [BlockHeader] {
+    try rereading { () throws(ReadingFailure) in
+      let fetched = try self.fetchHeaders(numbers)
+      let byNumber = fetched.map(\.header).sorted { $0.number < $1.number }
+      try self.checking { () throws(Inconsistency) in
+        let check = WindowCheck(
+          range: 0...0, filter: LogFilter(addresses: [], topics0: []), parent: nil)
+        try check.verify([], against: byNumber)
+      }
+      return fetched.map(\.header)
+    }
+  }
+
+  private func headerOrNil(_ call: RPCCall) throws(ChainError) -> BlockHeader? {
+    let answers = try exchange([call])
+    switch answers[0] {
+    case .header(let fetched): return fetched?.header
+    case .failure(let error): throw refused(error, call)
+    default: preconditionFailure("the answer to a header call is a header")
+    }
+  }
+}
+
+extension Chain {
+  var current: EndpointState {
+    get { endpoints[currentIndex] }
+    set { endpoints[currentIndex] = newValue }
+  }
+
+  /// Throws when the run must end.
+  func checkpoint() throws(ChainError) {
+    if isStopping() { throw .stopped }
+    if deadline.isReached(at: now()) { throw .deadlineReached }
+  }
+
+  /// The time left until the deadline.
+  var remainingTime: Duration { deadline.remaining(at: now()) }
+
+  /// Waits, in slices, and throws when the run must end meanwhile.
+  func pause(_ duration: Duration) throws(ChainError) {
+    let end = now().advanced(by: duration)
+    try checkpoint()
+    while now() < end {
+      sleep(min(.milliseconds(50), end.duration(since: now())))
+      try checkpoint()
+    }
+  }
+
+  /// The wait of round `round`, from 0: doubling, bounded, and between half and all of it.
+  func backoff(round: Int) -> Duration {
+    var longest = limits.firstBackoff
+    for _ in 0..<round where longest < limits.maxBackoff { longest *= 2 }
+    let nanoseconds = min(longest, limits.maxBackoff).wholeNanoseconds
+    let half = nanoseconds / 2
+    return .nanoseconds(Int64(clamping: half + UInt64.random(in: 0...half, using: &generator)))
+  }
+
+  func refused(_ error: RemoteError, _ call: RPCCall) -> ChainError {
+    .refused(
+      endpoint: current.endpoint.name, method: call.method, code: error.code,
+      message: current.endpoint.url.redacting(error.message).visible)
+  }
+
+  func inconsistent(_ inconsistency: Inconsistency) -> ChainError {
+    .inconsistent(endpoint: current.endpoint.name, inconsistency)
+  }
+
+  func unknownBlock(_ call: RPCCall) -> ChainError {
+    .unknownBlock(endpoint: current.endpoint.name, method: call.method)
+  }
+}
+
+extension String {
+  /// At most 300 characters, with control and formatting characters shown as `\u{…}`.
+  var visible: String {
+    var result = ""
+    for scalar in unicodeScalars.prefix(300) {
+      switch scalar.properties.generalCategory {
+      case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned:
+        result += "\\u{\(String(scalar.value, radix: 16))}"
+      default:
+        result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
+  }
+}

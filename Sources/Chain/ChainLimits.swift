@@ -1,0 +1,39 @@
+/// How much is asked at once, how long is waited and how often something is tried again.
+public struct ChainLimits: Sendable, Equatable {
+  /// How long one request may take.
+  public var requestTimeout: Duration = .seconds(10)
+
+  /// The largest body of an answer, in bytes.
+  public var maxResponseBytes = 64 << 20
+
+  /// How many calls go into one batch at most.
+  public var batchSize = 100
+
+  /// How often one request is tried, over all endpoints, when it fails for passing reasons.
+  public var maxAttempts = 6
+
+  /// How often a block is asked for that the nodes say they do not know. Nodes behind a load
+  /// balancer are not all at the same head.
+  public var maxUnknownBlockAttempts = 3
+
+  /// The wait after each endpoint has failed once; it doubles each round.
+  public var firstBackoff: Duration = .milliseconds(200)
+
+  /// The longest wait. An endpoint that asks for a longer one is not used again in this run.
+  public var maxBackoff: Duration = .seconds(8)
+
+  /// How often a window is read again when its answers contradict each other.
+  public var maxRereads = 3
+
+  /// How often a window may be refused for its size.
+  public var maxWindowRefusals = 40
+
+  /// How many calls go into one aggregate at most.
+  public var aggregateSize = 200
+
+  /// How many bytes of call data go into one aggregate at most, unless one call has more.
+  public var aggregateBytes = 128 << 10
+
+  /// The defaults.
+  public init() {}
+}

@@ -1,0 +1,73 @@
+import Ethereum
+import Glibc
+
+/// The strings of hexadecimal digits that Ethereum's JSON-RPC is made of, read in place.
+extension JSONScanner {
+  /// `0x` and 64 digits.
+  mutating func bytes32() throws(JSONError) -> Bytes32 {
+    let text = try fixedText(66)
+    guard let value = Bytes32(ascii: text.span) else { throw error(.badHex) }
+    return value
+  }
+
+  /// `0x` and 40 digits, whose case must be a valid checksum if it is mixed.
+  mutating func address() throws(JSONError) -> Address {
+    let text = try fixedText(42)
+    guard let value = Address(ascii: text.span) else { throw error(.badHex) }
+    return value
+  }
+
+  /// `0x` and an even number of digits, also none.
+  mutating func hexBytes() throws(JSONError) -> [UInt8] {
+    let text = try openText()
+    guard let value = Hex.decode(ascii: text.span) else { throw error(.badHex) }
+    return value
+  }
+
+  /// `0x` and at least one digit, below 2^64. Leading zeros are accepted, as some nodes write
+  /// them.
+  mutating func quantity() throws(JSONError) -> UInt64 {
+    let text = try openText()
+    guard text.count > 2, text.hasBytes(of: "0x", at: 0) else { throw error(.badHex) }
+    var value: UInt64 = 0
+    for byte in text.dropFirst(2) {
+      guard let digit = byte.hexadecimalDigit else { throw error(.badHex) }
+      guard value >> 60 == 0 else { throw error(.outOfRange) }
+      value = value << 4 | UInt64(digit)
+    }
+    return value
+  }
+
+  /// A quantity below 2^32.
+  mutating func smallQuantity() throws(JSONError) -> UInt32 {
+    guard let value = UInt32(exactly: try quantity()) else { throw error(.outOfRange) }
+    return value
+  }
+
+  /// A string that must be `count` bytes long; an escape in it is left to be bad hexadecimal.
+  @inline(__always)
+  private mutating func fixedText(_ count: Int) throws(JSONError) -> UnsafeBufferPointer<UInt8> {
+    guard try kind() == .string else { throw error(.expected("a string")) }
+    guard bytes.count - offset >= count + 2, bytes[offset + 1 + count] == UInt8(ascii: "\"") else {
+      throw error(.badHex)
+    }
+    let start = offset + 1
+    offset += count + 2
+    return UnsafeBufferPointer(rebasing: bytes[start..<(start + count)])
+  }
+
+  /// A string of any length; an escape in it is left to be bad hexadecimal.
+  @inline(__always)
+  private mutating func openText() throws(JSONError) -> UnsafeBufferPointer<UInt8> {
+    guard try kind() == .string, let base = bytes.baseAddress else {
+      throw error(.expected("a string"))
+    }
+    let start = offset + 1
+    guard let quote = memchr(base + start, 0x22, bytes.count - start) else {
+      throw error(.unexpectedEnd)
+    }
+    let end = UnsafeRawPointer(base).distance(to: quote)
+    offset = end + 1
+    return UnsafeBufferPointer(rebasing: bytes[start..<end])
+  }
+}

@@ -1,0 +1,39 @@
+import HTTP
+import Ingest
+import JobRunner
+import Jobs
+import Moolah
+import Schema
+import Store
+import Systems
+
+/// The composition root: the only file that names concrete systems.
+@main
+enum Plimsoll {
+  static func main() {
+    Runner(
+      jobs: [ConsumeEvents.self, RefreshDebt.self, ScanLiquidations.self, Positions.self],
+      systems: systems, migrations: Schema.migrations,
+      makeTransport: { stop in CurlTransport(isStopping: { stop.isStopping }) },
+      explain: explain
+    ).main()
+  }
+
+  private static var systems: [String: Runner.SystemFactory] {
+    [
+      Dialect.moolah.rawValue: { _ in Moolah(.moolah) },
+      Dialect.morphoBlue.rawValue: { _ in Moolah(.morphoBlue) },
+    ]
+  }
+
+  /// What the errors of the modules between the runner and the systems mean.
+  private static func explain(_ error: any Error) -> Failure? {
+    switch error {
+    case let error as IngestError: Failure(.badData, error.description)
+    case let error as CursorError: Failure(.retryLater, error.description)
+    case let error as WriterError: Failure(.retryLater, error.description)
+    case let error as DeploymentError: Failure(.configuration, error.description)
+    default: nil
+    }
+  }
+}

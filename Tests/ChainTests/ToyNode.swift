@@ -1,0 +1,204 @@
+import Chain
+import Ethereum
+import Foundation
+import HTTP
+import TestKit
+
+/// A node of a small invented chain, which a test can make lie.
+///
+/// Answers bodies; what carries them, a script or a real server, is the test's choice.
+struct ToyNode {
+  var chainID: UInt64 = 56
+
+  /// The blocks from number 0.
+  var headers: [BlockHeader]
+
+  /// All logs of the chain, in order.
+  var logs: [Log]
+
+  /// Blooms by block number; blocks without one have an empty bloom.
+  var blooms: [UInt64: [UInt8]] = [:]
+
+  /// Answers to calls inside aggregates, by call data; others revert.
+  var callAnswers: [[UInt8]: [UInt8]] = [:]
+
+  /// Whether `eth_call` takes a block's hash.
+  var knowsBlockHashes = true
+
+  /// Changes an answer before it goes out.
+  var lie: (_ method: String, _ response: inout [String: Any]) -> Void = { _, _ in }
+
+  static let contract = Address(word0: 1, word1: 2, word2: 3)
+  static let topic = Bytes32(word0: 7, word1: 7, word2: 7, word3: 7)
+  static let filter = LogFilter(addresses: [contract], topics0: [topic])
+
+  /// `count` blocks; every third has two logs with indexes 3 and 5.
+  init(blocks count: UInt64 = 30, salt: UInt64 = 0) {
+    headers = (0..<count).map { number in
+      BlockHeader(
+        number: number, hash: Self.hash(number, salt), parentHash: Self.hash(number &- 1, salt),
+        timestamp: 1_700_000_000 + number)
+    }
+    logs = headers.filter { $0.number % 3 == 0 }.flatMap { header in
+      [3, 5].map { Self.log(in: header, index: $0) }
+    }
+  }
+
+  static func hash(_ number: UInt64, _ salt: UInt64 = 0) -> Bytes32 {
+    Bytes32(word0: 0xB10C, word1: salt, word2: number, word3: number &* 31)
+  }
+
+  static func log(in header: BlockHeader, index: UInt32) -> Log {
+    Log(
+      address: contract, topics: [topic, hash(UInt64(index))], data: [1, 2, 3],
+      blockNumber: header.number, blockHash: header.hash, transactionHash: hash(99),
+      transactionIndex: index / 2, logIndex: index)
+  }
+
+  /// The body that answers a request's body.
+  func answer(_ body: [UInt8]) -> [UInt8] {
+    let request = (try? JSONSerialization.jsonObject(with: Data(body))) ?? [:]
+    let answer: Any =
+      if let batch = request as? [[String: Any]] {
+        batch.map(respond)
+      } else {
+        respond(to: request as? [String: Any] ?? [:])
+      }
+    return Array((try? JSONSerialization.data(withJSONObject: answer)) ?? Data())
+  }
+
+  private func respond(to request: [String: Any]) -> [String: Any] {
+    let method = request["method"] as? String ?? ""
+    let parameters = request["params"] as? [Any] ?? []
+    var response: [String: Any] = ["jsonrpc": "2.0", "id": request["id"] ?? NSNull()]
+    do {
+      response["result"] = try result(method, parameters)
+    } catch let error as Refusal {
+      response["error"] = ["code": error.code, "message": error.message]
+    } catch {
+      response["error"] = ["code": -32603, "message": "\(error)"]
+    }
+    lie(method, &response)
+    return response
+  }
+
+  /// An error object.
+  struct Refusal: Error {
+    var code: Int
+    var message: String
+  }
+
+  private func result(_ method: String, _ parameters: [Any]) throws -> Any {
+    switch method {
+    case "eth_chainId":
+      return Hex.quantity(chainID)
+    case "eth_getBlockByNumber":
+      guard let tag = parameters.first as? String else { throw Self.badParameters }
+      let header = tag == "latest" ? headers.last : Hex.parseQuantity(tag).flatMap(self.header)
+      return header.map(json) ?? NSNull()
+    case "eth_getBlockByHash":
+      let hash = (parameters.first as? String).flatMap { Bytes32($0) }
+      return headers.first { $0.hash == hash }.map(json) ?? NSNull()
+    case "eth_getLogs":
+      guard let filter = parameters.first as? [String: Any],
+        let from = (filter["fromBlock"] as? String).flatMap({ Hex.parseQuantity($0) }),
+        let to = (filter["toBlock"] as? String).flatMap({ Hex.parseQuantity($0) }),
+        let addresses = filter["address"] as? [String], let topics = filter["topics"] as? [[String]]
+      else { throw Self.badParameters }
+      return logs.filter { log in
+        (from...to).contains(log.blockNumber) && addresses.contains(log.address.lowercaseHex)
+          && (topics.isEmpty || topics[0].contains("\(log.topics[0])"))
+      }.map(json)
+    case "eth_call":
+      return try call(parameters)
+    default:
+      throw Refusal(code: -32601, message: "the method \(method) does not exist")
+    }
+  }
+
+  private static let badParameters = Refusal(code: -32602, message: "invalid params")
+
+  private func call(_ parameters: [Any]) throws -> String {
+    guard let call = parameters.first as? [String: String], parameters.count == 2,
+      let data = call["data"].flatMap({ Hex.decode($0) })
+    else { throw Self.badParameters }
+    if let point = parameters[1] as? [String: Any] {
+      guard knowsBlockHashes else {
+        throw Refusal(code: -32602, message: "invalid argument 1: hex string without 0x prefix")
+      }
+      guard point["requireCanonical"] as? Bool == true,
+        let hash = (point["blockHash"] as? String).flatMap({ Bytes32($0) })
+      else { throw Self.badParameters }
+      guard headers.contains(where: { $0.hash == hash }) else {
+        throw Refusal(code: -32000, message: "header not found")
+      }
+    } else if let number = (parameters[1] as? String).flatMap({ Hex.parseQuantity($0) }) {
+      guard header(number) != nil else {
+        throw Refusal(code: -32000, message: "header not found")
+      }
+    }
+    return Hex.encode(try aggregate(data))
+  }
+
+  /// `aggregate3` over `callAnswers`.
+  private func aggregate(_ data: [UInt8]) throws -> [UInt8] {
+    let type = ABIType.array(.tuple([.address, .bool, .bytes]))
+    guard case .array(let calls)? = try ABI.decode([type], Array(data.dropFirst(4))).first else {
+      throw Self.badParameters
+    }
+    let results: [ABIValue] = calls.map { call in
+      guard case .tuple(let fields) = call, case .bytes(let data) = fields[2],
+        let answer = callAnswers[data]
+      else { return .tuple([.bool(false), .bytes([0xBA, 0xD0])]) }
+      return .tuple([.bool(true), .bytes(answer)])
+    }
+    return ABI.encode([.array(results)])
+  }
+
+  private func header(_ number: UInt64) -> BlockHeader? {
+    headers.first { $0.number == number }
+  }
+
+  private func json(_ header: BlockHeader) -> Any {
+    [
+      "number": Hex.quantity(header.number), "hash": "\(header.hash)",
+      "parentHash": "\(header.parentHash)", "timestamp": Hex.quantity(header.timestamp),
+      "logsBloom": Hex.encode(blooms[header.number] ?? [UInt8](repeating: 0, count: 256)),
+      "transactions": ["\(Self.hash(1))", "\(Self.hash(2))"],
+    ]
+  }
+
+  private func json(_ log: Log) -> Any {
+    [
+      "address": log.address.lowercaseHex, "topics": log.topics.map(\.description),
+      "data": Hex.encode(log.data), "blockNumber": Hex.quantity(log.blockNumber),
+      "blockHash": "\(log.blockHash)", "transactionHash": "\(log.transactionHash)",
+      "transactionIndex": Hex.quantity(UInt64(log.transactionIndex)),
+      "logIndex": Hex.quantity(UInt64(log.logIndex)), "removed": false,
+    ]
+  }
+}
+
+extension Chain {
+  /// A chain read through one scripted endpoint that never waits.
+  static func scripted(
+    limits: ChainLimits = ChainLimits(), endpoints: Int = 1,
+    _ answer: @escaping (_ body: [UInt8], _ endpoint: Int) -> [UInt8]
+  ) throws -> (Chain, ScriptedTransport) {
+    let urls = try (0..<endpoints).map { try EndpointURL("http://node\($0).invalid/secretkey") }
+    let transport = ScriptedTransport { request, _ in
+      let endpoint = urls.firstIndex(of: request.url) ?? 0
+      return .success(HTTPResponse(status: 200, body: answer(request.body, endpoint)))
+    }
+    let chain = Chain(
+      name: "toy", chainID: 56,
+      endpoints: urls.enumerated().map { Endpoint(name: "node\($0)", url: $1) },
+      transport: transport, limits: limits, generator: SeededGenerator(seed: 1), sleep: { _ in })
+    return (chain, transport)
+  }
+
+  /// The same over one toy node.
+  static func over(_ node: ToyNode, limits: ChainLimits = ChainLimits()) throws -> Chain {
+    try scripted(limits: limits) { body, _ in node.answer(body) }.0
+  }
+}
