@@ -1,0 +1,67 @@
+# Everything a person or a machine does with Plimsoll. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Two jobs by default: the project is built for small machines. `make JOBS=8 build` for others.
+JOBS ?= 2
+SWIFT_FLAGS := -j $(JOBS)
+SOURCES := Sources jobs sql Tests Package.swift $(wildcard Benchmarks)
+RELEASE := swift build -c release --static-swift-stdlib $(SWIFT_FLAGS)
+# Tests that hang are stopped; the limit leaves room for a first build.
+TEST_MINUTES ?= 20
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
+	  | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+.PHONY: bootstrap
+bootstrap:
+	@scripts/bootstrap
+
+.PHONY: python
+python: bootstrap
+	@scripts/python-environment
+
+.PHONY: build
+build: bootstrap ## build for development
+	swift build $(SWIFT_FLAGS)
+
+.PHONY: release
+release: bootstrap ## build the program to deploy: .build/release/plimsoll
+	$(RELEASE) --product plimsoll
+
+.PHONY: demo
+demo: python release ## play two days of August 2023 against a chain of its own
+	@demo/run $(if $(SEED),--seed $(SEED))
+
+.PHONY: test
+test: python ## run all tests, of Swift and of the dev chain
+	timeout $(TEST_MINUTES)m .venv/bin/python -m pytest -q devchain
+	timeout $(TEST_MINUTES)m swift build --build-tests $(SWIFT_FLAGS)
+	timeout $(TEST_MINUTES)m swift test --skip-build $(if $(FILTER),--filter $(FILTER))
+
+.PHONY: check
+check: bootstrap ## formatting, warnings as errors, and the arrows between modules
+	swift format lint --strict --recursive $(SOURCES)
+	swift build $(SWIFT_FLAGS) --build-tests --explicit-target-dependency-import-check error
+
+.PHONY: fmt
+fmt: ## format the Swift sources in place
+	swift format --in-place --recursive $(SOURCES)
+
+.PHONY: bench
+bench: bootstrap ## make the figures of docs/performance.md again
+	swift run --package-path Benchmarks -c release $(SWIFT_FLAGS)
+
+.PHONY: dev
+dev: release ## start the private database and bring its schema up
+	.build/release/plimsoll dev start
+	PLIMSOLL_DATABASE=private .build/release/plimsoll migrate
+
+.PHONY: clean
+clean: ## remove what was built; the private database stays
+	rm -rf .build .venv Benchmarks/.build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
