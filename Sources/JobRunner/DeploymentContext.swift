@@ -1,0 +1,70 @@
+import Chain
+import Postgres
+import Store
+import Systems
+
+/// One deployment of a run: what is configured, the system that knows it, and its chain.
+public struct DeploymentContext {
+  public let configuration: DeploymentConfiguration
+  public let chainSettings: ChainConfiguration
+  public let system: any OnChainSystem
+  private let isDryRun: Bool
+  private let openChain: () throws -> Chain
+
+  public init(
+    configuration: DeploymentConfiguration, chainSettings: ChainConfiguration,
+    system: any OnChainSystem, isDryRun: Bool = false, openChain: @escaping () throws -> Chain
+  ) {
+    self.configuration = configuration
+    self.chainSettings = chainSettings
+    self.system = system
+    self.isDryRun = isDryRun
+    self.openChain = openChain
+  }
+
+  public var name: String { configuration.name }
+
+  /// The chain, with the URLs of its endpoints read at the first call.
+  ///
+  /// Deployments on one chain share it. Nothing is sent before the job asks for something.
+  public var chain: Chain {
+    get throws { try openChain() }
+  }
+
+  /// The markets of this deployment that are judged.
+  public var markets: MarketFilter { configuration.markets }
+
+  /// The deployment as the database knows it; a first run adds it.
+  ///
+  /// A dry run adds nothing, so it needs a run before it. Throws `DeploymentError` when the
+  /// database knows the name or the contract with other values.
+  public func registered(on database: Connection) throws -> Deployment {
+    if isDryRun {
+      if let found = try found(on: database) { return found }
+      throw Failure(
+        .configuration, "\(name): not in the database yet; a run without --dry-run adds it")
+    }
+    return deployment(try register(on: database))
+  }
+
+  /// The deployment as the database knows it, nil before its first run.
+  public func found(on database: Connection) throws -> Deployment? {
+    try database.transaction(.readOnly) { tx in
+      try Deployments.find(name: name, in: tx)
+    }.map(deployment)
+  }
+
+  private func deployment(_ id: Int32) -> Deployment {
+    Deployment(
+      id: id, name: name, chainID: chainSettings.chainID, address: configuration.address,
+      firstBlock: configuration.firstBlock)
+  }
+
+  private func register(on database: Connection) throws -> Int32 {
+    try database.transaction { tx in
+      try Deployments.register(
+        name: name, chainID: chainSettings.chainID, system: configuration.system,
+        address: configuration.address, firstBlock: configuration.firstBlock, in: tx)
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import Glibc
+import HTTP
+import Postgres
+
+/// What a job may use: a few capabilities, and no settings but its own options.
+public struct JobContext {
+  /// The row of this run; nil for a dry run and for a job that only reads.
+  public let runID: Int64?
+  public let log: Logger
+  public let progress: Progress
+  /// The deployments to work on: chosen by the options, and not locked by another run.
+  public let deployments: [DeploymentContext]
+  public let database: Connection
+  /// When the run has to have ended.
+  public let deadline: Deadline
+  /// True when nothing may be written.
+  public let isDryRun: Bool
+  /// The wall clock in unix seconds. For labels; a scheduled period is an option of the job.
+  public let now: () -> UInt64
+  private let stop: StopSignal
+  private let explain: (any Error) -> Failure?
+
+  public init(
+    runID: Int64?, log: Logger, progress: Progress, deployments: [DeploymentContext],
+    database: Connection, deadline: Deadline, isDryRun: Bool, now: @escaping () -> UInt64,
+    stop: StopSignal, explain: @escaping (any Error) -> Failure? = { _ in nil }
+  ) {
+    self.runID = runID
+    self.log = log
+    self.progress = progress
+    self.deployments = deployments
+    self.database = database
+    self.deadline = deadline
+    self.isDryRun = isDryRun
+    self.now = now
+    self.stop = stop
+    self.explain = explain
+  }
+
+  /// True once a signal has come or the deadline has passed: stop at the next commit point and
+  /// call `stopEarly()` on the report when work is left.
+  public func isStopping() -> Bool { stop.isStopping }
+
+  /// How this run is named to others that wait for it: run, host and process.
+  public var holder: String {
+    "\(runID.map { "run \($0)" } ?? "a dry run") on \(ThisProcess.hostName), process \(getpid())"
+  }
+
+  /// What an error of one deployment means: its line begins with the deployment's name.
+  public func failure(_ error: any Error, deployment: DeploymentContext) -> Failure {
+    let failure = Failure(error, explain: explain)
+    if failure.description.hasPrefix("\(deployment.name):") { return failure }
+    return Failure(failure.exit, "\(deployment.name): \(failure.description)")
+  }
+}
+
+/// What is known of the process and its machine.
+enum ThisProcess {
+  static var hostName: String {
+    var name = [CChar](repeating: 0, count: 256)
+    gethostname(&name, name.count - 1)
+    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
+
+extension Connection {
+  /// A transaction that is kept, or in a rehearsal rolled back after everything was tried.
+  public func rehearsable<T>(
+    _ isRehearsal: Bool, _ body: (borrowing Transaction) throws -> T
+  ) throws -> T {
+    var result: T?
+    do {
+      return try transaction { tx in
+        let value = try body(tx)
+        result = value
+        if isRehearsal { throw RehearsalOver() }
+        return value
+      }
+    } catch let over as RehearsalOver {
+      guard let result else { throw over }
+      return result
+    }
+  }
+}
+
+private struct RehearsalOver: Error {}

@@ -1,0 +1,272 @@
+import Glibc
+import HTTP
+import Postgres
+import Store
+import Systems
+
+// The life of one run: options, configuration, database, locks, row, work, result.
+
+extension Runner {
+  func run(
+    _ type: any Job.Type, _ arguments: Arguments, _ common: CommonOptions, _ words: [String],
+    in surroundings: Surroundings
+  ) throws -> ExitCode {
+    var arguments = arguments
+    var common = common
+    try common.takeJobOptions(&arguments, access: type.access)
+    let job = try type.init(arguments: &arguments)
+    try arguments.finish()
+    let configuration = try configuration(common, in: surroundings)
+    let chosen = try choose(from: configuration, common, access: type.access)
+
+    surroundings.armDeadline(UInt32(clamping: common.deadline.components.seconds))
+    let start = MonotonicInstant(nanoseconds: surroundings.monotonic())
+    let deadline = Deadline.after(common.deadline, from: start)
+    let stop = StopSignal(
+      deadline: deadline.instant.nanoseconds, now: surroundings.monotonic,
+      received: surroundings.receivedSignal)
+    let log = logger(common, configuration, in: surroundings).with(["job": type.name])
+    let database = Database(configuration: configuration, surroundings: surroundings)
+    let execution = Execution(
+      runner: self, type: type, job: job, common: common, configuration: configuration,
+      surroundings: surroundings, database: database, stop: stop, deadline: deadline,
+      startedAt: surroundings.now(), startedInstant: start,
+      arguments: surroundings.console.redactor.redact(words.joined(separator: " ")))
+    return try execution.perform(on: chosen, log: log)
+  }
+
+  func configuration(
+    _ common: CommonOptions, in surroundings: Surroundings
+  ) throws(ConfigError) -> Configuration {
+    try Configuration.load(
+      flags: common.flags, environment: surroundings.environment,
+      systems: systems.keys.sorted())
+  }
+
+  func system(of deployment: DeploymentConfiguration) throws -> any OnChainSystem {
+    guard let make = systems[deployment.system] else {
+      preconditionFailure("a loaded deployment names a system of this binary")
+    }
+    return try make(deployment)
+  }
+
+  func logger(
+    _ common: CommonOptions, _ configuration: Configuration, in surroundings: Surroundings
+  ) -> Logger {
+    let console = surroundings.console
+    let isColored =
+      switch common.color {
+      case .always: true
+      case .never: false
+      case .auto: console.isErrorTerminal && surroundings.environment["NO_COLOR", default: ""] == ""
+      }
+    return Logger(
+      to: console, level: configuration.logLevel ?? .info,
+      format: configuration.logFormat ?? (console.isErrorTerminal ? .pretty : .json),
+      isColored: isColored)
+  }
+
+  // MARK: - Which deployments
+
+  private func choose(
+    from configuration: Configuration, _ common: CommonOptions, access: JobAccess
+  ) throws -> [DeploymentConfiguration] {
+    let all = configuration.deployments
+    if all.isEmpty && access == .writes { throw configuration.noDeployments }
+    try Self.check(common.deployments, "--deployment", among: all.map(\.name))
+    try Self.check(common.chains, "--chain", among: configuration.chains.map(\.name))
+    let chosen = all.filter { deployment in
+      (common.deployments.isEmpty || common.deployments.contains(deployment.name))
+        && (common.chains.isEmpty || common.chains.contains(deployment.chain))
+    }
+    let isNarrowed = !common.deployments.isEmpty || !common.chains.isEmpty
+    if chosen.isEmpty && isNarrowed {
+      throw UsageError("--deployment and --chain leave no deployment to work on")
+    }
+    return chosen
+  }
+
+  private static func check(
+    _ names: [String], _ flag: String, among known: [String]
+  ) throws(UsageError) {
+    for name in names where !known.contains(name) {
+      let list =
+        known.isEmpty ? "none is configured" : "configured: \(known.joined(separator: ", "))"
+      throw Arguments.wrong(
+        flag, name, "\(list)\(Suggestion.phrase(for: name, among: known))")
+    }
+  }
+}
+
+/// One run on its way from the first lock to the exit code.
+private struct Execution {
+  let runner: Runner
+  let type: any Job.Type
+  let job: any Job
+  let common: CommonOptions
+  let configuration: Configuration
+  let surroundings: Surroundings
+  let database: Database
+  let stop: StopSignal
+  let deadline: Deadline
+  let startedAt: UInt64
+  let startedInstant: MonotonicInstant
+  /// The command line as the run's row keeps it.
+  let arguments: String
+
+  /// A dry run and a reading job take no lock and leave no row.
+  private var leavesTraces: Bool { type.access == .writes && !common.isDryRun }
+
+  func perform(on chosen: [DeploymentConfiguration], log: Logger) throws -> ExitCode {
+    let connection = try database.open(knowing: runner.migrations)
+    if leavesTraces && connection.isReplica {
+      throw Failure(
+        .configuration,
+        "database: the server is a standby, which cannot be written; name the primary")
+    }
+    var report = RunReport()
+    let free = try lock(chosen, on: connection, into: &report)
+    if free.isEmpty && !chosen.isEmpty {
+      return try end(report, runID: nil, on: connection, log: log)
+    }
+    let runID = leavesTraces ? try begin(on: free, connection) : nil
+    let runLog = runID.map { log.with(["run": $0]) } ?? log
+    runLog.info("run started", ["deployments": names(of: free)])
+    work(on: free, connection, runID: runID, log: runLog, into: &report)
+    return try end(report, runID: runID, on: connection, log: runLog)
+  }
+
+  private func names(of deployments: [DeploymentConfiguration]) -> String {
+    deployments.map(\.name).joined(separator: ",")
+  }
+
+  /// Takes the lock of each deployment; leaves out those that another run of the job holds.
+  private func lock(
+    _ chosen: [DeploymentConfiguration], on connection: Connection,
+    into report: inout RunReport
+  ) throws -> [DeploymentConfiguration] {
+    guard leavesTraces else { return chosen }
+    var free: [DeploymentConfiguration] = []
+    for deployment in chosen {
+      if try connection.tryAdvisoryLock(Runs.lock(job: type.name, deployment: deployment.name)) {
+        free.append(deployment)
+      } else {
+        report.skipLocked(heldBy: "another run of \(type.name) on \(deployment.name)")
+      }
+    }
+    return free
+  }
+
+  // MARK: - The row
+
+  private func begin(
+    on deployments: [DeploymentConfiguration], _ connection: Connection
+  ) throws -> Int64 {
+    let list = names(of: deployments)
+    return try connection.transaction { tx in
+      let id = try Runs.begin(
+        job: type.name, arguments: arguments, deployments: list, version: Runner.version,
+        host: ThisProcess.hostName, pid: getpid(), in: tx)
+      try Runs.markDead(job: type.name, deployments: list, except: id, in: tx)
+      return id
+    }
+  }
+
+  private func finish(
+    _ id: Int64, _ report: RunReport, exit: ExitCode, on connection: Connection
+  ) throws {
+    let live = connection.isClosed ? try database.open() : connection
+    let problems = report.notes.joined(separator: "; ")
+    let error = exit == .done ? nil : surroundings.console.redactor.redact(problems)
+    try live.transaction { tx in
+      try Runs.finish(
+        id, status: report.status.rawValue, exitCode: exit.rawValue,
+        counters: ResultDocument.counters(report).compact,
+        error: error.map { VisibleText.cut($0, columns: Failure.lengthMax) },
+        fromBlock: report.blocks?.lowerBound, toBlock: report.blocks?.upperBound, in: tx)
+    }
+  }
+
+  // MARK: - The work
+
+  private func work(
+    on deployments: [DeploymentConfiguration], _ connection: Connection, runID: Int64?,
+    log: Logger, into report: inout RunReport
+  ) {
+    let console = surroundings.console
+    let progress = Progress(
+      console: console, log: log,
+      isLive: console.isErrorTerminal && log.format == .pretty && log.level <= .info,
+      now: surroundings.monotonic)
+    defer { progress.finish() }
+    let skipped = report
+    do {
+      let context = JobContext(
+        runID: runID, log: log, progress: progress, deployments: try contexts(of: deployments),
+        database: connection, deadline: deadline, isDryRun: common.isDryRun,
+        now: surroundings.now, stop: stop, explain: runner.explain)
+      report = try job.run(in: context)
+      for note in skipped.notes { report.note(note) }
+    } catch {
+      report.add(Failure(error, explain: runner.explain))
+    }
+    // A request that was broken off because of the stop is no failure of its own.
+    let mayBeTheStop = report.exit == .retryLater || report.exit == .unavailable
+    if stop.isStopping && mayBeTheStop { report.stopEarly() }
+    if report.isStoppedEarly { report.end(with: stop.exit) }
+  }
+
+  private func contexts(of deployments: [DeploymentConfiguration]) throws -> [DeploymentContext] {
+    let pool = ChainPool(
+      environment: surroundings.environment, place: configuration.place,
+      redactor: surroundings.console.redactor, transport: runner.makeTransport(stop), stop: stop,
+      deadline: deadline)
+    return try deployments.map { deployment in
+      let chain = configuration.chain(of: deployment)
+      return DeploymentContext(
+        configuration: deployment, chainSettings: chain,
+        system: try runner.system(of: deployment), isDryRun: common.isDryRun,
+        openChain: { try pool.chain(chain) })
+    }
+  }
+
+  // MARK: - The end
+
+  /// Writes the result, closes the row, says the last line.
+  private func end(
+    _ report: RunReport, runID: Int64?, on connection: Connection, log: Logger
+  ) throws -> ExitCode {
+    var report = report
+    let document = ResultDocument(
+      job: type.name, runID: runID, report: report, isDryRun: common.isDryRun,
+      startedAt: startedAt, finishedAt: surroundings.now())
+    do {
+      let text = common.isJSON ? document.json.pretty + "\n" : document.text
+      try surroundings.console.result(surroundings.console.redactor.redact(text))
+    } catch {
+      report.add(error)
+    }
+    do {
+      if let runID { try finish(runID, report, exit: report.exit, on: connection) }
+    } catch {
+      report.add(Failure(error, explain: runner.explain))
+    }
+    say(report, log: log)
+    return report.exit
+  }
+
+  private func say(_ report: RunReport, log: Logger) {
+    let now = MonotonicInstant(nanoseconds: surroundings.monotonic())
+    let log = log.with([
+      "status": report.status.rawValue, "exit_code": report.exit.rawValue,
+      "milliseconds": now.duration(since: startedInstant).wholeMilliseconds,
+      "counters": ResultDocument.counters(report).compact,
+    ])
+    let notes = report.notes.joined(separator: "; ")
+    switch report.status {
+    case .failed: log.error("run failed", ["error": notes])
+    case .partial, .interrupted: log.warning("run ended early or in part", ["reason": notes])
+    default: log.info("run finished", notes.isEmpty ? [:] : ["note": notes])
+    }
+  }
+}
