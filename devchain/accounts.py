@@ -43,9 +43,17 @@ def signed_authorization(
 
 
 def signed_transaction(
-    name: str, *, chain_id: int, nonce: int, to: str | None, data: bytes = b"", value: int = 0,
-    gas: int = 3_000_000, max_fee: int = 10**11, max_tip: int = 10**9,
-) -> str:  # fmt: skip
+    name: str,
+    *,
+    chain_id: int,
+    nonce: int,
+    to: str | None,
+    data: bytes = b"",
+    value: int = 0,
+    gas: int = 3_000_000,
+    max_fee: int = 10**11,
+    max_tip: int = 10**9,
+) -> str:
     """A raw EIP-1559 transaction, ready for `eth_sendRawTransaction`."""
     body = [chain_id, nonce, max_tip, max_fee, gas, from_hex(to or "0x"), value, data, []]
     signature = key_of(name).sign_recoverable(keccak(b"\x02" + rlp.encode(body)), hasher=None)

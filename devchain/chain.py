@@ -99,9 +99,16 @@ class Chain:
         """Sends from an unlocked account, without looking at balances or gas prices."""
         nonce = self.pool.pending_nonce(sender, self.nonces[sender])
         item = unlocked(
-            sender, nonce, to, data, chain_id=self.chain_id, value=value, gas=gas,
-            max_fee=10**15, salt=self._fork,
-        )  # fmt: skip
+            sender,
+            nonce,
+            to,
+            data,
+            chain_id=self.chain_id,
+            value=value,
+            gas=gas,
+            max_fee=10**15,
+            salt=self._fork,
+        )
         self.pool.add(item)
         if self.automine:
             self.mine()
@@ -198,8 +205,11 @@ class Chain:
         """The state after block `number`. Only read from it."""
         if number >= self.head.number:
             return self._machine
-        nearest = max((entry for entry in self._archive if entry[0] <= number), default=None,
-                      key=lambda entry: entry[0])  # fmt: skip
+        nearest = max(
+            (entry for entry in self._archive if entry[0] <= number),
+            default=None,
+            key=lambda entry: entry[0],
+        )
         exact = nearest is not None and nearest[0] == number
         if exact:
             return nearest[1]
@@ -221,9 +231,14 @@ class Chain:
     def _seal(self, items: list[Transaction], timestamp: int) -> Block:
         parent = self.blocks[-1].hash if self.blocks else ZERO_HASH
         block = Block(
-            len(self.blocks), parent, timestamp, self.next_base_fee, self.gas_limit, self._fork,
+            len(self.blocks),
+            parent,
+            timestamp,
+            self.next_base_fee,
+            self.gas_limit,
+            self._fork,
             items,
-        )  # fmt: skip
+        )
         outcomes = self._execute(self._machine, block)
         block.gas_used = sum(outcome.gas_used for outcome in outcomes)
         block.seal([(address, topics) for o in outcomes for address, topics, _ in o.logs])

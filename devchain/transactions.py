@@ -109,9 +109,19 @@ def _decode_legacy(raw: bytes) -> Transaction:
         chain_id, parity = (v - 35) // 2, (v - 35) % 2
         signed = fields[:6] + [minimal_bytes(chain_id), b"", b""]
     return _build(
-        raw, 0, rlp.encode(signed), (parity, r, s), chain_id, nonce, price, price, gas, to,
-        value, data,
-    )  # fmt: skip
+        raw,
+        0,
+        rlp.encode(signed),
+        (parity, r, s),
+        chain_id,
+        nonce,
+        price,
+        price,
+        gas,
+        to,
+        value,
+        data,
+    )
 
 
 def _decode_typed(raw: bytes) -> Transaction:
@@ -124,16 +134,35 @@ def _decode_typed(raw: bytes) -> Transaction:
         unsigned = fields[:9]
     signed = bytes([kind]) + rlp.encode(unsigned)
     return _build(
-        raw, kind, signed, (_integer(parity), r, s), _integer(chain_id), nonce, fee, tip, gas,
-        to, value, data,
-    )  # fmt: skip
+        raw,
+        kind,
+        signed,
+        (_integer(parity), r, s),
+        _integer(chain_id),
+        nonce,
+        fee,
+        tip,
+        gas,
+        to,
+        value,
+        data,
+    )
 
 
 def _build(
-    raw: bytes, kind: int, signed: bytes, signature: tuple[int, bytes, bytes],
-    chain_id: int | None, nonce: bytes, fee: bytes, tip: bytes, gas: bytes, to: bytes,
-    value: bytes, data: bytes,
-) -> Transaction:  # fmt: skip
+    raw: bytes,
+    kind: int,
+    signed: bytes,
+    signature: tuple[int, bytes, bytes],
+    chain_id: int | None,
+    nonce: bytes,
+    fee: bytes,
+    tip: bytes,
+    gas: bytes,
+    to: bytes,
+    value: bytes,
+    data: bytes,
+) -> Transaction:
     parity, r, s = signature
     if _integer(s) > _HALF_CURVE_ORDER:
         raise RpcError(-32000, "invalid sender")

@@ -90,9 +90,15 @@ def _market_truth(
 
 
 def _position_truth(
-    world: World, market: MarketInfo, user: str, liquidator: str, accrued: Market,
-    price: int | None, block: int, at: int,
-) -> dict[str, Any]:  # fmt: skip
+    world: World,
+    market: MarketInfo,
+    user: str,
+    liquidator: str,
+    accrued: Market,
+    price: int | None,
+    block: int,
+    at: int,
+) -> dict[str, Any]:
     position = world.position(market, user, block)
     told: dict[str, Any] = {
         "user": user,
@@ -108,9 +114,15 @@ def _position_truth(
 
 
 def is_healthy(
-    world: World, market: MarketInfo, user: str, position: Position, accrued: Market,
-    price: int | None, block: int, at: int,
-) -> bool | None:  # fmt: skip
+    world: World,
+    market: MarketInfo,
+    user: str,
+    position: Position,
+    accrued: Market,
+    price: int | None,
+    block: int,
+    at: int,
+) -> bool | None:
     """The core's own verdict after accrual; None when there is no price."""
     if not world.is_moolah:
         if price is None:
@@ -134,15 +146,30 @@ def is_healthy(
 
 
 def simulate_liquidation(
-    world: World, market: MarketInfo, user: str, position: Position, accrued: Market,
-    price: int | None, liquidator: str, block: int, at: int,
-) -> dict[str, Any]:  # fmt: skip
+    world: World,
+    market: MarketInfo,
+    user: str,
+    position: Position,
+    accrued: Market,
+    price: int | None,
+    liquidator: str,
+    block: int,
+    at: int,
+) -> dict[str, Any]:
     """Whether `liquidate` of the whole position succeeds, and in whose words it fails."""
     seized, shares = full_liquidation(market, position, accrued, price)
     outcome = world.attempt(
-        world.core, sig.LIQUIDATE, market.params, user, seized, shares, b"",
-        sender=liquidator, block=block, timestamp=at,
-    )  # fmt: skip
+        world.core,
+        sig.LIQUIDATE,
+        market.params,
+        user,
+        seized,
+        shares,
+        b"",
+        sender=liquidator,
+        block=block,
+        timestamp=at,
+    )
     error = None if outcome.succeeded else outcome.halt or revert_text(outcome.output)
     return {"succeeds": outcome.succeeded, "error": error}
 
@@ -169,9 +196,14 @@ def _rate(world: World, market: MarketInfo, stored: Market, block: int, at: int)
     if market.rate_kind == "none":
         return None
     rate = world.read(
-        market.params[3], sig.BORROW_RATE_VIEW, "uint256", market.params, stored,
-        block=block, timestamp=at,
-    )  # fmt: skip
+        market.params[3],
+        sig.BORROW_RATE_VIEW,
+        "uint256",
+        market.params,
+        stored,
+        block=block,
+        timestamp=at,
+    )
     return str(rate)
 
 

@@ -159,17 +159,27 @@ class World:
     # MARK: reading
 
     def attempt(
-        self, to: str, signature: str, *arguments: Any, sender: str = ZERO_ADDRESS,
-        block: int | None = None, timestamp: int | None = None,
-    ) -> Outcome:  # fmt: skip
+        self,
+        to: str,
+        signature: str,
+        *arguments: Any,
+        sender: str = ZERO_ADDRESS,
+        block: int | None = None,
+        timestamp: int | None = None,
+    ) -> Outcome:
         """Runs a call and keeps nothing."""
         data = call_data(signature, *arguments)
         return self.chain.call(to, data, sender=sender, block=block, timestamp=timestamp)
 
     def read(
-        self, to: str, signature: str, returns: str, *arguments: Any,
-        block: int | None = None, timestamp: int | None = None,
-    ) -> Any:  # fmt: skip
+        self,
+        to: str,
+        signature: str,
+        returns: str,
+        *arguments: Any,
+        block: int | None = None,
+        timestamp: int | None = None,
+    ) -> Any:
         """A call's decoded answer (a single value bare); raises `Revert` when it fails."""
         outcome = self.attempt(to, signature, *arguments, block=block, timestamp=timestamp)
         if not outcome.succeeded:

@@ -1,3 +1,5 @@
+import TestKit
+
 /// Configurations that the tests share.
 extension String {
   /// One deployment on one chain with one endpoint.
@@ -25,5 +27,12 @@ extension String {
       },
     }
     """
+  }
+}
+
+extension TemporaryDatabase {
+  /// As `PLIMSOLL_DATABASE` says it.
+  var url: String {
+    get throws { "postgresql://plimsoll@/\(name)?host=\(try TestCluster.shared().socketDirectory)" }
   }
 }

@@ -19,7 +19,8 @@ import Testing
       let block: UInt64
       let markets: [String: Market]
       let positions: [String: [String: [String]]]
-      let liquidatable: [String: [String]]
+      /// Users that the contract let anyone liquidate, each with what the call answered.
+      let liquidatable: [String: [[String]]]
     }
     let hourly: [Hour]
   }
@@ -35,7 +36,7 @@ import Testing
     let program = try Program(
       configuration: .oneDeployment(
         "morpho", system: "morpho-blue", core: node.core, chainID: node.chainID,
-        firstBlock: node.firstBlock, rpc: node.rpc), database: database.url)
+        firstBlock: node.firstBlock, rpc: node.rpc), database: try database.url)
     let db = try database.connection()
 
     var hoursWithCandidates = 0
@@ -57,7 +58,7 @@ import Testing
           positions += 1
         }
       }
-      let recorded = Set(hour.liquidatable.flatMap { id, users in users.map { "\(id) \($0)" } })
+      let recorded = Set(hour.liquidatable.flatMap { id, users in users.map { "\(id) \($0[0])" } })
       #expect(found.candidates == recorded, "candidates at \(hour.ts)")
       if !recorded.isEmpty { hoursWithCandidates += 1 }
     }
