@@ -87,8 +87,8 @@ extension MarketState {
   }
 
   /// `borrowed` where it fits 128 bits; nil where the exact path must decide.
-  @inline(__always)
-  private func narrowBorrowed(_ shares: UInt128) -> UInt128? {
+  @inline(always)
+  func narrowBorrowed(_ shares: UInt128) -> UInt128? {
     let (assets, cut) = totalBorrowAssets.addingReportingOverflow(1)
     let (allShares, cutShares) = totalBorrowShares.addingReportingOverflow(1_000_000)
     if cut || cutShares { return nil }

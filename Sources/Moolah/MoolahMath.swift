@@ -139,27 +139,26 @@ extension MoolahMath {
     of position: PositionState, in market: MarketState, price: U256, lltv: Wad
   ) throws(ArithmeticError) -> Health {
     if position.borrowShares == 0 { return Health(capacity: .zero, debt: .zero) }
+    if let capacity = narrowMaxBorrow(collateral: position.collateral, price: price, lltv: lltv),
+      let debt = market.narrowBorrowed(position.borrowShares)
+    {
+      return Health(capacity: U256(capacity), debt: U256(debt))
+    }
     return Health(
       capacity: try maxBorrow(collateral: position.collateral, price: price, lltv: lltv),
       debt: try market.borrowed(position.borrowShares))
   }
 
   /// `maxBorrow` where every quotient fits 128 bits; nil where the exact path must decide.
-  @inline(__always)
+  @inline(always)
   private static func narrowMaxBorrow(
     collateral: UInt128, price: U256, lltv: Wad
   ) -> UInt128? {
     guard let factor = UInt64(exactly: lltv.raw),
-      let value = UInt128(exactly: price).map({ U256(product: collateral, $0) })
-        ?? wideProduct(collateral, price),
-      let quoted = value.narrowQuotient(dividingBy: oraclePriceScaleNarrow)
+      let quoted = price.multipliedNarrowly(by: collateral)?.narrowQuotient(
+        dividingBy: oraclePriceScaleNarrow)
     else { return nil }
-    return UInt128.mulDivDown(quoted, UInt128(factor), UInt128(wadWord))
-  }
-
-  private static func wideProduct(_ collateral: UInt128, _ price: U256) -> U256? {
-    let product = price.multipliedFullWidth(by: U256(collateral))
-    return product.high.isZero ? product.low : nil
+    return U256(product: quoted, UInt128(factor)).narrowQuotient(dividingBy: UInt128(wadWord))
   }
 }
 

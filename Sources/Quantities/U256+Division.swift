@@ -22,8 +22,8 @@ extension U256 {
   ) throws(ArithmeticError) -> (quotient: U256, remainder: U256) {
     if divisor.isZero { throw .divisionByZero }
     if self < divisor { return (.zero, self) }
-    if w2 | w3 == 0 {
-      let (quotient, remainder) = low.quotientAndRemainder(dividingBy: divisor.low)
+    if divisor.w2 | divisor.w3 == 0, high < divisor.low {
+      let (quotient, remainder) = dividedAbove(divisor.low)
       return (U256(quotient), U256(remainder))
     }
     return U512(self).dividedAbove(divisor)

@@ -14,10 +14,19 @@ extension U256: CustomStringConvertible {
   ///
   /// Reads 19 digits at a time, the most that fit one word.
   public init?(decimal text: some StringProtocol) {
+    // A generic collection costs a call for each byte, and nearly all text lies in one piece.
+    let value =
+      text.utf8.withContiguousStorageIfAvailable { U256(decimalBytes: $0) }
+      ?? U256(decimalBytes: Array(text.utf8))
+    guard let value else { return nil }
+    self = value
+  }
+
+  private init?(decimalBytes bytes: some Collection<UInt8>) {
     var value = U256.zero
     var chunk: UInt64 = 0
     var scale: UInt64 = 1
-    for byte in text.utf8 {
+    for byte in bytes {
       let digit = byte &- UInt8(ascii: "0")
       guard digit <= 9 else { return nil }
       chunk = chunk &* 10 &+ UInt64(digit)
@@ -28,7 +37,7 @@ extension U256: CustomStringConvertible {
         scale = 1
       }
     }
-    guard !text.isEmpty, value.append(chunk: chunk, scale: scale) else { return nil }
+    guard !bytes.isEmpty, value.append(chunk: chunk, scale: scale) else { return nil }
     self = value
   }
 
