@@ -11,6 +11,12 @@ let strict: [SwiftSetting] = [
 /// arrow that is not written here does not compile. `docs/architecture.md` shows the same graph.
 let package = Package(
   name: "plimsoll",
+  products: [
+    // For Benchmarks, a package of its own.
+    .library(name: "Quantities", targets: ["Quantities"]),
+    .library(name: "RiskCore", targets: ["RiskCore"]),
+    .library(name: "Moolah", targets: ["Moolah"]),
+  ],
   targets: [
     // C libraries.
     .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
