@@ -13,6 +13,9 @@ extension Chain {
   ///   - block: the hash of a block that must still be on the chain. An endpoint that does not
   ///     know EIP-1898 is asked by number, and the block's hash is compared before and after.
   ///   - multicall: where Multicall3 stands on this chain.
+  /// - Returns: as many results as calls.
+  /// - Throws: `unknownBlock` when the block or its state is gone, `noMulticall`, and the
+  ///   errors of every reading.
   public func call(
     _ calls: [Call], at block: Bytes32, multicall: Address
   ) throws(ChainError) -> [CallResult] {
@@ -134,7 +137,7 @@ extension Chain {
   private func runHalves(
     _ calls: ArraySlice<Call>, _ multicall: Address, at point: BlockPoint
   ) throws(ChainError) -> [CallResult]? {
-    let half = calls.count / 2
+    let half = (calls.count + 1) / 2
     // The next aggregates start with what has a chance.
     current.aggregateSize = max(1, min(current.aggregateSize, half))
     guard let first = try run(calls.prefix(half), multicall, at: point),

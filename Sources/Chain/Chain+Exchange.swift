@@ -25,7 +25,8 @@ extension Chain {
         if !current.isVerified { try verify() }
         return batch.isEmpty ? [] : try send(batch)
       } catch {
-        try recover(from: error, of: batch, &retry)
+        let failed = current.isVerified ? batch : [.chainID]
+        try recover(from: error, of: failed, &retry)
       }
     }
   }
@@ -120,7 +121,7 @@ extension Chain {
       // A window is made smaller by whoever asked for it.
       guard calls.count > 1, !calls.contains(where: { $0.expectation == .logs }) else {
         throw .tooLarge(
-          endpoint: current.endpoint.name, method: calls.method, limit: limits.maxResponseBytes)
+          endpoint: current.endpoint.name, method: calls[0].method, limit: limits.maxResponseBytes)
       }
       current.batchSize = calls.count / 2
     case .batchRefused where calls.count > 1:
@@ -170,7 +171,7 @@ extension Chain {
   ) -> ChainError {
     retry.failures += 1
     return .unavailable(
-      endpoint: current.endpoint.name, method: calls.method, cause: cause,
+      endpoint: current.endpoint.name, method: calls[0].method, cause: cause,
       attempts: retry.failures)
   }
 }
@@ -199,9 +200,4 @@ private enum Trouble: Error {
 
   /// The answer is larger than the limit.
   case answerTooLarge
-}
-
-extension [RPCCall] {
-  /// What an error calls the batch; before its calls an endpoint is asked for its chain.
-  fileprivate var method: String { first?.method ?? RPCCall.chainID.method }
 }

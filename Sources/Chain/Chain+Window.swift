@@ -17,6 +17,9 @@ extension Chain {
   ///   - everyHeaderFrom: from this block on every header is returned and linked.
   ///   - parent: the stored block before the window. When the chain has another one now, the
   ///     error is `parentMismatch`, and the caller resolves the reorganisation.
+  /// - Returns: the window, of at least one block.
+  /// - Throws: `parentMismatch`, `inconsistent`, `refused`, `windowRefused`, `tooLarge`,
+  ///   `unknownBlock` when the endpoint is behind, and the errors of every reading.
   public func window(
     _ filter: LogFilter, from: UInt64, through: UInt64, everyHeaderFrom: UInt64,
     parent: (number: UInt64, hash: Bytes32)?

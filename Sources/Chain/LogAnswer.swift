@@ -3,10 +3,16 @@ import Ethereum
 /// The logs of one answer to `eth_getLogs`, decoded straight from its text.
 public struct LogAnswer: Equatable, Sendable {
   /// The logs in the order of the answer.
-  public var logs: [Log] = []
+  public var logs: [Log]
 
   /// The place in `logs` of the first one that the node calls `removed`.
   public var firstRemoved: Int?
+
+  /// An answer with these logs, none of them removed.
+  public init(logs: [Log] = [], firstRemoved: Int? = nil) {
+    self.logs = logs
+    self.firstRemoved = firstRemoved
+  }
 
   /// Decodes the whole body of an answer to a single `eth_getLogs` request.
   ///

@@ -77,7 +77,7 @@ struct WindowCheck {
 
   /// Checks the logs against the headers, and the headers against each other and the parent.
   ///
-  /// - Parameter headers: by ascending number; one for each block that has logs.
+  /// The headers are by ascending number, one for each block that has logs.
   func verify(_ logs: [Log], against headers: [BlockHeader]) throws(Inconsistency) {
     try verifyLinks(of: headers)
     var next = headers.startIndex
