@@ -25,6 +25,9 @@ struct ToyNode {
   /// Whether `eth_call` takes a block's hash.
   var knowsBlockHashes = true
 
+  /// What is said instead of the logs of a range, if anything.
+  var refusal: (_ range: ClosedRange<UInt64>) -> String? = { _ in nil }
+
   /// Changes an answer before it goes out.
   var lie: (_ method: String, _ response: inout [String: Any]) -> Void = { _, _ in }
 
@@ -105,6 +108,7 @@ struct ToyNode {
         let to = (filter["toBlock"] as? String).flatMap({ Hex.parseQuantity($0) }),
         let addresses = filter["address"] as? [String], let topics = filter["topics"] as? [[String]]
       else { throw Self.badParameters }
+      if let message = refusal(from...to) { throw Refusal(code: -32005, message: message) }
       return logs.filter { log in
         (from...to).contains(log.blockNumber) && addresses.contains(log.address.lowercaseHex)
           && (topics.isEmpty || topics[0].contains("\(log.topics[0])"))
@@ -179,26 +183,72 @@ struct ToyNode {
   }
 }
 
-extension Chain {
-  /// A chain read through one scripted endpoint that never waits.
-  static func scripted(
-    limits: ChainLimits = ChainLimits(), endpoints: Int = 1,
-    _ answer: @escaping (_ body: [UInt8], _ endpoint: Int) -> [UInt8]
-  ) throws -> (Chain, ScriptedTransport) {
-    let urls = try (0..<endpoints).map { try EndpointURL("http://node\($0).invalid/secretkey") }
-    let transport = ScriptedTransport { request, _ in
-      let endpoint = urls.firstIndex(of: request.url) ?? 0
-      return .success(HTTPResponse(status: 200, body: answer(request.body, endpoint)))
-    }
-    let chain = Chain(
-      name: "toy", chainID: 56,
-      endpoints: urls.enumerated().map { Endpoint(name: "node\($0)", url: $1) },
-      transport: transport, limits: limits, generator: SeededGenerator(seed: 1), sleep: { _ in })
-    return (chain, transport)
+/// Time that passes only when somebody sleeps.
+final class SleepClock {
+  private(set) var instant = MonotonicInstant(nanoseconds: 0)
+
+  /// Passes the time at once.
+  func sleep(_ duration: Duration) {
+    instant = instant.advanced(by: duration)
   }
 
-  /// The same over one toy node.
-  static func over(_ node: ToyNode, limits: ChainLimits = ChainLimits()) throws -> Chain {
-    try scripted(limits: limits) { body, _ in node.answer(body) }.0
+  /// How long was slept so far.
+  var slept: Duration { instant.duration(since: MonotonicInstant(nanoseconds: 0)) }
+}
+
+/// A chain over scripted endpoints, with its transport and its clock.
+struct ScriptedChain {
+  let chain: Chain
+  let transport: ScriptedTransport
+  let clock: SleepClock
+
+  /// Endpoints `node0`, `node1`, … that answer requests with `answer`.
+  init(
+    limits: ChainLimits = ChainLimits(), endpoints count: Int = 1, deadline: Deadline = .never,
+    _ answer:
+      @escaping (_ request: HTTPRequest, _ endpoint: Int) -> Result<
+        HTTPResponse, TransportError
+      >
+  ) throws {
+    let urls = try (0..<count).map { try EndpointURL("http://node\($0).invalid/secretkey") }
+    let clock = SleepClock()
+    self.clock = clock
+    transport = ScriptedTransport { request, _ in
+      answer(request, urls.firstIndex(of: request.url) ?? 0)
+    }
+    chain = Chain(
+      name: "toy", chainID: 56,
+      endpoints: urls.enumerated().map { Endpoint(name: "node\($0)", url: $1) },
+      transport: transport, limits: limits, deadline: deadline,
+      generator: SeededGenerator(seed: 1), now: { clock.instant }, sleep: clock.sleep)
+  }
+
+  /// One endpoint: a toy node.
+  init(_ node: ToyNode, limits: ChainLimits = ChainLimits()) throws {
+    try self.init(limits: limits) { request, _ in .body(node.answer(request.body)) }
+  }
+
+  /// How many calls of a method have been sent.
+  func callCount(_ method: String) -> Int {
+    transport.requests.reduce(0) { count, request in
+      count + String(decoding: request.body, as: UTF8.self).ranges(of: "\"\(method)\"").count
+    }
+  }
+}
+
+extension Result<HTTPResponse, TransportError> {
+  /// A good answer with a body.
+  static func body(_ body: [UInt8]) -> Self {
+    .success(HTTPResponse(status: 200, body: body))
+  }
+
+  /// A good answer with a text.
+  static func text(_ text: String) -> Self {
+    .body(Array(text.utf8))
+  }
+
+  /// An answer with another status.
+  static func status(_ status: Int, _ text: String = "", retryAfter: Duration? = nil) -> Self {
+    .success(HTTPResponse(status: status, retryAfter: retryAfter, body: Array(text.utf8)))
   }
 }

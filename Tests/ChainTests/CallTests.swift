@@ -1,0 +1,184 @@
+import Chain
+import Ethereum
+import Foundation
+import HTTP
+import TestKit
+import Testing
+
+/// Asking contracts at a block.
+@Suite struct CallTests {
+  private let multicall = Multicall3.canonicalAddress
+
+  @Test func noCallsAskNothing() throws {
+    let scripted = try ScriptedChain(ToyNode())
+    #expect(try scripted.chain.call([], at: ToyNode.hash(5), multicall: multicall).isEmpty)
+    #expect(scripted.transport.requests.isEmpty)
+  }
+
+  @Test func eachCallHasItsResultAndAFailingOneHarmsNoOther() throws {
+    let scripted = try ScriptedChain(Self.node())
+    let results = try scripted.chain.call(
+      Self.calls(5) + [Call(to: ToyNode.contract, data: [9, 9])], at: ToyNode.hash(5),
+      multicall: multicall)
+    #expect(results.dropLast() == Self.results(5)[...])
+    #expect(results.last == CallResult(succeeded: false, data: [0xBA, 0xD0]))
+    #expect(scripted.callCount("eth_call") == 1)
+  }
+
+  @Test func manyCallsGoInAggregatesOfTheLimits() throws {
+    var limits = ChainLimits()
+    limits.aggregateSize = 4
+    let scripted = try ScriptedChain(Self.node(), limits: limits)
+    let results = try scripted.chain.call(Self.calls(10), at: ToyNode.hash(5), multicall: multicall)
+    #expect(results == Self.results(10))
+    #expect(scripted.callCount("eth_call") == 3)
+
+    limits.aggregateSize = 100
+    limits.aggregateBytes = 5
+    let small = try ScriptedChain(Self.node(), limits: limits)
+    // Two bytes each, so two to an aggregate; a call of its own size goes alone.
+    #expect(
+      try small.chain.call(Self.calls(5), at: ToyNode.hash(5), multicall: multicall)
+        == Self.results(5))
+    #expect(small.callCount("eth_call") == 3)
+  }
+
+  @Test(arguments: ["out of gas", "execution reverted", "response too large"])
+  func anAggregateThatFailsAsAWholeIsSplit(_ message: String) throws {
+    var node = Self.node()
+    node.lie = { method, response in
+      guard method == "eth_call", let result = response["result"] as? String,
+        result.utf8.count > 1000
+      else { return }
+      response["result"] = nil
+      response["error"] = ["code": -32000, "message": message]
+    }
+    let scripted = try ScriptedChain(node)
+    let results = try scripted.chain.call(Self.calls(20), at: ToyNode.hash(5), multicall: multicall)
+    #expect(results == Self.results(20))
+    let before = scripted.callCount("eth_call")
+    // What was learnt is not asked again.
+    _ = try scripted.chain.call(Self.calls(2), at: ToyNode.hash(5), multicall: multicall)
+    #expect(scripted.callCount("eth_call") == before + 1)
+  }
+
+  @Test func aSingleCallThatFailsAsAWholeIsAFailedResult() throws {
+    var node = Self.node()
+    node.lie = { method, response in
+      guard method == "eth_call" else { return }
+      response["result"] = nil
+      response["error"] = ["code": -32000, "message": "out of gas"]
+    }
+    let results = try ScriptedChain(node).chain.call(
+      Self.calls(3), at: ToyNode.hash(5), multicall: multicall)
+    #expect(results == Array(repeating: CallResult(succeeded: false, data: []), count: 3))
+  }
+
+  @Test func anAnswerOverTheCapIsSplit() throws {
+    let node = Self.node()
+    let scripted = try ScriptedChain { request, _ in
+      let body = node.answer(request.body)
+      return body.count > 1000 ? .failure(.tooLarge(limit: 1000)) : .body(body)
+    }
+    let results = try scripted.chain.call(Self.calls(20), at: ToyNode.hash(5), multicall: multicall)
+    #expect(results == Self.results(20))
+  }
+
+  @Test func aMissingMulticallIsNamed() throws {
+    var node = Self.node()
+    node.lie = { method, response in if method == "eth_call" { response["result"] = "0x" } }
+    let scripted = try ScriptedChain(node)
+    #expect(throws: ChainError.noMulticall(multicall)) {
+      try scripted.chain.call(Self.calls(3), at: ToyNode.hash(5), multicall: multicall)
+    }
+  }
+
+  @Test func fewerResultsThanCallsAreRefused() throws {
+    var node = Self.node()
+    node.lie = { method, response in
+      guard method == "eth_call" else { return }
+      let one = ABIValue.tuple([.bool(true), .bytes([1])])
+      response["result"] = Hex.encode(ABI.encode([.array([one])]))
+    }
+    let scripted = try ScriptedChain(node)
+    let error = #expect(throws: ChainError.self) {
+      try scripted.chain.call(Self.calls(3), at: ToyNode.hash(5), multicall: multicall)
+    }
+    guard case .refused = error else {
+      Issue.record("got \(String(describing: error))")
+      return
+    }
+  }
+
+  @Test func aBlockThatIsNotOnTheChainIsUnknown() throws {
+    let scripted = try ScriptedChain(Self.node())
+    #expect(throws: ChainError.unknownBlock(endpoint: "node0", method: "eth_call")) {
+      try scripted.chain.call(Self.calls(3), at: ToyNode.hash(5, 1), multicall: multicall)
+    }
+  }
+
+  @Test func anEndpointWithoutBlockHashesIsAskedByNumber() throws {
+    var node = Self.node()
+    node.knowsBlockHashes = false
+    let scripted = try ScriptedChain(node)
+    for _ in 0..<2 {
+      #expect(
+        try scripted.chain.call(Self.calls(3), at: ToyNode.hash(5), multicall: multicall)
+          == Self.results(3))
+    }
+    // By hash once, never again; each call by number lies between two looks at the block.
+    #expect(scripted.callCount("eth_call") == 3)
+    #expect(scripted.callCount("eth_getBlockByNumber") == 4)
+  }
+
+  @Test func aCallByNumberIsNotBelievedWhenTheBlockHasChanged() throws {
+    var before = Self.node()
+    before.knowsBlockHashes = false
+    var after = Self.node(salt: 1)
+    after.knowsBlockHashes = false
+    // A node may still know the old block by its hash.
+    after.headers += before.headers
+    var calls = 0
+    let scripted = try ScriptedChain { [before, after] request, _ in
+      if String(decoding: request.body, as: UTF8.self).contains("eth_call") { calls += 1 }
+      return .body((calls < 2 ? before : after).answer(request.body))
+    }
+    #expect(throws: ChainError.self) {
+      try scripted.chain.call(Self.calls(3), at: ToyNode.hash(5), multicall: multicall)
+    }
+  }
+
+  @Test func aRawCallGivesBytesOrTheRevertsData() throws {
+    var node = Self.node()
+    node.lie = { method, response in
+      if method == "eth_call" { response["result"] = "0x0102" }
+    }
+    let data = try ScriptedChain(node).chain.rawCall(
+      to: ToyNode.contract, data: Multicall3.aggregate3([], allowFailure: true),
+      at: ToyNode.hash(5))
+    #expect(data == [1, 2])
+    node.lie = { method, response in
+      guard method == "eth_call" else { return }
+      response["result"] = nil
+      response["error"] = ["code": 3, "message": "execution reverted", "data": "0xbad0"]
+    }
+    let scripted = try ScriptedChain(node)
+    #expect(throws: ChainError.reverted(data: [0xBA, 0xD0])) {
+      try scripted.chain.rawCall(to: ToyNode.contract, data: [], at: ToyNode.hash(5))
+    }
+  }
+
+  private static func node(salt: UInt64 = 0) -> ToyNode {
+    var node = ToyNode(salt: salt)
+    for (call, result) in zip(calls(30), results(30)) { node.callAnswers[call.data] = result.data }
+    return node
+  }
+
+  private static func calls(_ count: Int) -> [Call] {
+    (0..<count).map { Call(to: ToyNode.contract, data: [1, UInt8($0)]) }
+  }
+
+  private static func results(_ count: Int) -> [CallResult] {
+    (0..<count).map { CallResult(succeeded: true, data: [UInt8($0), 7]) }
+  }
+}
