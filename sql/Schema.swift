@@ -1,4 +1,23 @@
-/// The migrations embedded in the binary, in order.
+import Postgres
+
+/// The history of the schema, embedded in the binary.
+///
+/// The files are `migrations/vNNNN_name.sql`. A new one is listed here; a test compares this list
+/// with the directory.
 public enum Schema {
-  static let files: [[UInt8]] = [PackageResources.v0001_shared_sql]
+  /// In order, numbered from 1.
+  public static let migrations: [Migration] = [
+    migration(1, "shared", PackageResources.v0001_shared_sql)
+  ]
+
+  /// What a migration's file is called.
+  public static func fileName(of migration: Migration) -> String {
+    let digits = String(migration.version)
+    let zeros = String(repeating: "0", count: max(0, 4 - digits.count))
+    return "v\(zeros)\(digits)_\(migration.name).sql"
+  }
+
+  private static func migration(_ version: Int, _ name: String, _ text: [UInt8]) -> Migration {
+    Migration(version: version, name: name, sql: String(decoding: text, as: UTF8.self))
+  }
 }

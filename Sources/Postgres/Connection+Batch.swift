@@ -17,16 +17,15 @@ extension Connection {
   }
 
   private func runPipeline(_ sqls: ArraySlice<SQL>) throws(PostgresError) -> Int {
-    let texts = sqls.map(\.text)
-    var names: [String: String] = [:]
-    // Preparing needs results of its own: done before the pipeline opens, once per text.
-    for (text, sql) in zip(texts, sqls) where names[text] == nil {
-      if statements.isWorthPreparing(text) { names[text] = try prepare(text, for: sql) }
+    let keys = sqls.map { StatementCache.Key($0, text: $0.text) }
+    // Preparing needs results of its own, so it is done before the pipeline opens.
+    for key in keys where statements.name(of: key) == nil && statements.isWorthPreparing(key) {
+      _ = try prepare(key)
     }
     let raw = try live()
     guard PQenterPipelineMode(raw) == 1 else { throw sendFailure(statement: nil) }
-    let sent = sendAll(sqls, texts: texts, names: names, on: raw)
-    let received = receiveAll(Array(texts.prefix(sent.count)), on: raw)
+    let sent = sendAll(sqls, keys, on: raw)
+    let received = receiveAll(keys.prefix(sent.count), on: raw)
     guard PQexitPipelineMode(raw) == 1 else {
       defer { close() }
       throw received.failure ?? sendFailure(statement: nil)
@@ -37,13 +36,13 @@ extension Connection {
 
   /// Sends until a statement cannot be sent; the sync after the last one makes the server answer.
   private func sendAll(
-    _ sqls: ArraySlice<SQL>, texts: [String], names: [String: String], on raw: OpaquePointer
+    _ sqls: ArraySlice<SQL>, _ keys: [StatementCache.Key], on raw: OpaquePointer
   ) -> (count: Int, failure: PostgresError?) {
     var count = 0
     var failure: PostgresError?
-    for (text, sql) in zip(texts, sqls) {
+    for (key, sql) in zip(keys, sqls) {
       do {
-        try send(sql, text: text, name: names[text], on: raw)
+        try send(sql, text: key.text, name: statements.name(of: key), on: raw)
         count += 1
       } catch {
         failure = error
@@ -70,26 +69,27 @@ extension Connection {
 
   /// Reads every statement's results and the sync after them; keeps the first error.
   private func receiveAll(
-    _ texts: [String], on raw: OpaquePointer
+    _ keys: ArraySlice<StatementCache.Key>, on raw: OpaquePointer
   ) -> (affected: Int, failure: PostgresError?) {
     var affected = 0
     var failure: PostgresError?
-    for text in texts {
+    for key in keys {
       while let next = PQgetResult(raw) {
-        let result = QueryResult(next, statement: text)
+        let result = QueryResult(next, statement: key.text)
         switch result.status {
         case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: affected += result.affectedRows
         case PGRES_PIPELINE_ABORTED: break
         default:
           let error = result.error(redactedBy: info)
-          statements.noteFailure(of: text, error)
+          statements.noteFailure(of: key, error)
           failure = failure ?? error
         }
       }
       if PQstatus(raw) != CONNECTION_OK { break }
     }
-    failure = failure ?? readSync(on: raw)
-    return (affected, failure)
+    // Must be read even after an error, or the pipeline cannot be left.
+    let syncFailure = readSync(on: raw)
+    return (affected, failure ?? syncFailure)
   }
 
   private func readSync(on raw: OpaquePointer) -> PostgresError? {

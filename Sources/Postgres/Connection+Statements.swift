@@ -9,7 +9,8 @@ extension Connection {
   func run(_ sql: SQL) throws(PostgresError) -> QueryResult {
     let text = sql.text
     let raw = try live()
-    let prepared = try statements.isWorthPreparing(text) ? prepare(text, for: sql) : nil
+    let key = StatementCache.Key(sql, text: text)
+    let prepared = try statements.isWorthPreparing(key) ? prepare(key) : nil
     let sent = try withBoundValues(of: sql, text: text) { bound in
       if let prepared {
         PQsendQueryPrepared(
@@ -23,7 +24,7 @@ extension Connection {
     do {
       return try collect(statement: text)
     } catch {
-      statements.noteFailure(of: text, error)
+      statements.noteFailure(of: key, error)
       throw error
     }
   }
@@ -38,16 +39,17 @@ extension Connection {
     _ = try collect(statement: nil)
   }
 
-  func prepare(_ text: String, for sql: SQL) throws(PostgresError) -> String {
+  /// The server's name of the statement, which it parses now if it has not before.
+  func prepare(_ key: StatementCache.Key) throws(PostgresError) -> String {
     let raw = try live()
-    if let name = statements.name(of: text) { return name }
+    if let name = statements.name(of: key) { return name }
     let name = statements.newName()
-    let types = sql.values.map { type(of: $0).postgresType.oid }
-    guard PQsendPrepare(raw, name, text, Int32(types.count), types) == 1 else {
-      throw sendFailure(statement: text)
+    let types = key.types
+    guard PQsendPrepare(raw, name, key.text, Int32(types.count), types) == 1 else {
+      throw sendFailure(statement: key.text)
     }
-    _ = try collect(statement: text)
-    statements.note(name, for: text)
+    _ = try collect(statement: key.text)
+    statements.note(name, for: key)
     return name
   }
 

@@ -73,7 +73,8 @@ extension SQL: ExpressibleByStringInterpolation {
       sql.append(value: value)
     }
 
-    /// A value that may be missing: nil becomes a null of the value's type.
+    /// A value that may be NULL. (Said apart because the compiler warns of an optional that falls
+    /// into a generic place.)
     public mutating func appendInterpolation<Value: Bindable>(_ value: Value?) {
       sql.append(value: value)
     }

@@ -61,14 +61,9 @@ public struct Transaction: ~Copyable {
 
   /// Copies rows into a table, in binary form, and gives their number.
   ///
-  /// Nothing is stored when `body` throws; the transaction can then only roll back. Takes about
-  /// 0.4 µs a row of three numbers at the client.
-  ///
-  /// - Parameters:
-  ///   - table: the table's name.
-  ///   - columns: names with commas between; each row must give as many values, in their order
-  ///     and of exactly their types.
-  ///   - body: writes the rows.
+  /// `columns` are names with commas between; each row must give as many values, in their order
+  /// and of exactly their types. Nothing is stored when `body` throws; the transaction can then
+  /// only roll back. Throws what `body` throws, and the server's error for a row it refuses.
   @discardableResult
   public func copyIn(
     _ table: StaticString, columns: StaticString,
@@ -84,6 +79,7 @@ public struct Transaction: ~Copyable {
   }
 
   /// Runs `body` and takes back only what it did when it throws; the error goes on.
+  @discardableResult
   public func savepoint<Result>(_ body: () throws -> Result) throws -> Result {
     try connection.withSavepoint(body)
   }
@@ -102,6 +98,7 @@ extension Connection {
   /// Throws what `body` throws. Of its own it throws kind `commitUnknown` when the connection is
   /// lost during COMMIT, `transactionAborted` when `body` dropped a failed statement's error (then
   /// nothing is stored), and the server's error when it refuses to commit.
+  @discardableResult
   public func transaction<Result>(
     _ mode: TransactionMode = .readWrite, _ body: (borrowing Transaction) throws -> Result
   ) throws -> Result {
@@ -143,8 +140,11 @@ extension Connection {
   /// Reads what the server may have sent unasked, so that a session ended before COMMIT is known
   /// as such instead of as an unknown commit.
   private func noticeLoss(_ raw: OpaquePointer) throws(PostgresError) {
-    guard PQconsumeInput(raw) == 1, PQstatus(raw) == CONNECTION_OK else {
-      throw sendFailure(statement: "commit")
+    // Once for the server's last words, once for the end behind them.
+    for _ in 0..<2 {
+      guard PQconsumeInput(raw) == 1, PQstatus(raw) == CONNECTION_OK else {
+        throw sendFailure(statement: "commit")
+      }
     }
   }
 
