@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Two jobs by default: the project is built for small machines. `make JOBS=8 build` for others.
 JOBS ?= 2
 SWIFT_FLAGS := -j $(JOBS)
-SOURCES := Sources jobs sql Tests Package.swift $(wildcard Benchmarks)
+SOURCES := Sources jobs sql Tests Package.swift $(wildcard Benchmarks/Sources Benchmarks/Package.swift)
 RELEASE := swift build -c release --static-swift-stdlib $(SWIFT_FLAGS)
 # Tests that hang are stopped; the limit leaves room for a first build.
 TEST_MINUTES ?= 20
@@ -35,11 +35,11 @@ release: bootstrap ## build the program to deploy: .build/release/plimsoll
 
 .PHONY: demo
 demo: python release ## play two days of August 2023 against a chain of its own
-	@demo/run $(if $(SEED),--seed $(SEED))
+	@.venv/bin/python -m devchain.demo --program .build/release/plimsoll $(if $(SEED),--seed $(SEED))
 
 .PHONY: test
 test: python ## run all tests, of Swift and of the dev chain
-	timeout $(TEST_MINUTES)m .venv/bin/python -m pytest -q devchain
+	timeout $(TEST_MINUTES)m .venv/bin/python -m unittest discover --start-directory devchain/tests --top-level-directory .
 	timeout $(TEST_MINUTES)m swift build --build-tests $(SWIFT_FLAGS)
 	timeout $(TEST_MINUTES)m swift test --skip-build $(if $(FILTER),--filter $(FILTER))
 
@@ -54,7 +54,7 @@ fmt: ## format the Swift sources in place
 
 .PHONY: bench
 bench: bootstrap ## make the figures of docs/performance.md again
-	swift run --package-path Benchmarks -c release $(SWIFT_FLAGS)
+	swift run --package-path Benchmarks -c release $(SWIFT_FLAGS) bench $(ONLY)
 
 .PHONY: dev
 dev: release ## start the private database and bring its schema up

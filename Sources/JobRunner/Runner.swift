@@ -55,7 +55,7 @@ public struct Runner {
   // MARK: - Dispatch
 
   private static var commands: [any Command.Type] {
-    [MigrateCommand.self, ConfigCommand.self, DevCommand.self]
+    [RunsCommand.self, MigrateCommand.self, ConfigCommand.self, DevCommand.self]
   }
 
   private func dispatch(_ words: [String], in surroundings: Surroundings) throws -> ExitCode {
