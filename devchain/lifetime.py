@@ -14,42 +14,48 @@ import sys
 from collections.abc import Callable
 
 _POLL_SECONDS = 0.25
+_LINE_LIMIT = 1 << 24
 
 
-async def until_over(
-    *, watch_stdin: bool = True, on_line: Callable[[str], None] | None = None
-) -> None:
-    """Returns when the parent is gone, standard input has ended, or SIGTERM or SIGINT came.
+class Lifetime:
+    """Make it before telling anyone that the server is there, so that no signal is missed."""
 
-    `on_line` gets each line of standard input, for programs that take commands there.
-    """
-    over = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, over.set)
-    watchers = [asyncio.create_task(_watch_parent(over))]
-    if watch_stdin and (on_line or _is_pipe(sys.stdin.fileno())):
-        watchers.append(asyncio.create_task(_watch_stdin(over, on_line)))
-    await over.wait()
-    for task in watchers:
-        task.cancel()
+    def __init__(self) -> None:
+        self._parent = os.getppid()
+        self._over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._over.set)
 
+    def end(self) -> None:
+        """Ends it from within."""
+        self._over.set()
 
-async def _watch_parent(over: asyncio.Event) -> None:
-    parent = os.getppid()
-    while os.getppid() == parent:
-        await asyncio.sleep(_POLL_SECONDS)
-    over.set()
+    async def until_over(self, on_line: Callable[[str], None] | None = None) -> None:
+        """Returns when the parent is gone, standard input has ended, or SIGTERM or SIGINT came.
 
+        `on_line` gets each line of standard input, for programs that take commands there.
+        """
+        watchers = [asyncio.create_task(self._watch_parent())]
+        if on_line or _is_pipe(sys.stdin.fileno()):
+            watchers.append(asyncio.create_task(self._watch_stdin(on_line)))
+        await self._over.wait()
+        for task in watchers:
+            task.cancel()
 
-async def _watch_stdin(over: asyncio.Event, on_line: Callable[[str], None] | None) -> None:
-    reader = asyncio.StreamReader(limit=1 << 24)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        if on_line:
-            on_line(line.decode())
-    over.set()
+    async def _watch_parent(self) -> None:
+        while os.getppid() == self._parent:
+            await asyncio.sleep(_POLL_SECONDS)
+        self._over.set()
+
+    async def _watch_stdin(self, on_line: Callable[[str], None] | None) -> None:
+        reader = asyncio.StreamReader(limit=_LINE_LIMIT)
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while line := await reader.readline():
+            if on_line:
+                on_line(line.decode())
+        self._over.set()
 
 
 def _is_pipe(descriptor: int) -> bool:

@@ -26,7 +26,7 @@ from .encoding import ZERO_ADDRESS, from_hex, parse_quantity, to_hex
 from .endpoint import Endpoint, LogFilter
 from .httpserver import listen, port_of
 from .jsonrpc import RpcError
-from .lifetime import until_over
+from .lifetime import Lifetime
 from .reverts import revert_text
 from .transactions import decode_raw, unlocked
 
@@ -263,10 +263,11 @@ def _tips(block, percentiles: list[float]) -> list[str]:
 
 async def serve(node: DevNode, port: int, block_seconds: float) -> None:
     """Serves until the parent ends; with `block_seconds` it also mines by the clock."""
+    lifetime = Lifetime()
     server = await listen(node.handle, port)
     print(json.dumps({"listening": port_of(server), "chain_id": node.chain_id}), flush=True)
     miner = asyncio.create_task(_mine_regularly(node, block_seconds)) if block_seconds else None
-    await until_over()
+    await lifetime.until_over()
     if miner:
         miner.cancel()
     server.close()

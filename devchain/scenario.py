@@ -46,7 +46,7 @@ from .actions import ACTIONS, LLTVS, Action, Actions
 from .chain import Chain
 from .httpserver import listen, port_of
 from .jsonrpc import RpcError
-from .lifetime import until_over
+from .lifetime import Lifetime
 from .node import DevNode
 from .truth import truth
 from .world import DOLLAR, PLENTY, World
@@ -276,13 +276,11 @@ class Scenario:
 
 async def run(scenario: Scenario, port: int) -> None:
     """Serves JSON-RPC and obeys standard input until it ends."""
+    lifetime = Lifetime()
     server = await listen(scenario.node.handle, port)
     _tell(scenario.introduction(port_of(server)))
-    stopped = asyncio.Event()
 
     def obey(line: str) -> None:
-        if not line.strip():
-            return
         try:
             command = json.loads(line)
             stopping = command.get("do") == "stop"
@@ -291,12 +289,9 @@ async def run(scenario: Scenario, port: int) -> None:
             stopping = False
             _tell({"ok": False, "error": f"{type(error).__name__}: {error}"})
         if stopping:
-            stopped.set()
+            lifetime.end()
 
-    over = asyncio.create_task(until_over(on_line=obey))
-    await asyncio.wait(
-        [over, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED
-    )
+    await lifetime.until_over(obey)
     server.close()
 
 

@@ -13,19 +13,20 @@ from pathlib import Path
 
 from ..faults import Limits
 from ..httpserver import listen, port_of
-from ..lifetime import until_over
+from ..lifetime import Lifetime
 from .node import RecordedNode
 from .recording import load
 
 
 async def serve(node: RecordedNode, host: str, port: int, blocks_per_second: float) -> None:
     """Serves until the parent ends, moving the head by the clock when asked to."""
+    lifetime = Lifetime()
     server = await listen(node.handle, port, host)
     print(json.dumps(_introduction(node, port_of(server))), flush=True)
     mover = None
     if blocks_per_second:
         mover = asyncio.create_task(_move_head(node, blocks_per_second))
-    await until_over()
+    await lifetime.until_over()
     if mover:
         mover.cancel()
     server.close()

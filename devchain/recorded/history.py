@@ -34,5 +34,10 @@ class History(Generic[Key, Value]):
     def latest(self, key: Key, default: Any = None) -> Any:
         return self._changes[key][1][-1] if key in self._changes else default
 
-    def keys(self) -> list[Key]:
-        return list(self._changes)
+    def before_last(self, key: Key, default: Any = 0) -> Any:
+        """The value before the latest change."""
+        values = self._changes[key][1]
+        return values[-2] if len(values) > 1 else default
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._changes

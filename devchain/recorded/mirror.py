@@ -118,9 +118,7 @@ class Mirror:
         self._change_market(topics[1], block, at, borrow_assets=-paid, borrow_shares=-shares)
         self._change_position(topics[1], address_at(topics[3]), block, borrow_shares=-shares)
 
-    def _on_SupplyCollateral(
-        self, topics: list[str], words: list[int], block: int, _: int
-    ) -> None:
+    def _on_SupplyCollateral(self, topics: list[str], words: list[int], block: int, _: int) -> None:
         self._change_position(topics[1], address_at(topics[3]), block, collateral=words[0])
 
     def _on_WithdrawCollateral(

@@ -1,0 +1,1 @@
+"""Tests of the dev chain: .venv/bin/python -m unittest discover -s devchain/tests -t ."""
