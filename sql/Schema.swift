@@ -7,7 +7,9 @@ import Postgres
 public enum Schema {
   /// In order, numbered from 1.
   public static let migrations: [Migration] = [
-    migration(1, "shared", PackageResources.v0001_shared_sql)
+    migration(1, "shared", PackageResources.v0001_shared_sql),
+    migration(2, "moolah", PackageResources.v0002_moolah_sql),
+    migration(3, "roles", PackageResources.v0003_roles_sql),
   ]
 
   /// What a migration's file is called.

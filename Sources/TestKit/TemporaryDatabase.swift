@@ -17,12 +17,21 @@ public final class TemporaryDatabase: Sendable {
   public let info: ConnectionInfo
 
   /// A database with the schema, or with `isEmpty` one without any table.
-  public init(isEmpty: Bool = false) throws {
+  public convenience init(isEmpty: Bool = false) throws {
+    try self.init(template: isEmpty ? "template0" : TestCluster.shared().template)
+  }
+
+  /// A copy of another, to which nobody may be connected.
+  public convenience init(copyOf other: TemporaryDatabase) throws {
+    try self.init(template: other.name)
+  }
+
+  private init(template: String) throws {
     let cluster = try TestCluster.shared()
     name = "test_\(getpid())_\(String(UInt64.random(in: .min ... .max), radix: 36))"
     info = cluster.server.database(name)
     let admin = try Connection.open(cluster.server)
-    try admin.createDatabase(name, copyOf: isEmpty ? "template0" : cluster.template)
+    try admin.createDatabase(name, copyOf: template)
   }
 
   deinit {

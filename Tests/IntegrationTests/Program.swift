@@ -55,8 +55,12 @@ final class Program: @unchecked Sendable {
   }
 
   /// Makes a process that has not been launched.
-  func start(_ arguments: [String]) -> Running {
-    Running(
+  ///
+  /// - Parameter database: another way to the database than the program's own.
+  func start(_ arguments: [String], database: String? = nil) -> Running {
+    var environment = environment
+    if let database { environment["PLIMSOLL_DATABASE"] = database }
+    return Running(
       binary: Self.binary, arguments: arguments, directory: directory, environment: environment)
   }
 

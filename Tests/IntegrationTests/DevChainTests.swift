@@ -1,0 +1,175 @@
+import Ethereum
+import Foundation
+import Postgres
+import Quantities
+import TestKit
+import Testing
+
+/// Real transactions on a local EVM against the built binary: the tables must equal the contracts'
+/// own views and those of a clean run, whatever happens on the way.
+@Suite(.serialized) struct DevChainTests {
+  static let shapes = ["moolah", "morpho"]
+
+  // MARK: The contract's word
+
+  @Test(arguments: shapes, Length.pick(short: [11], long: [11, 12, 13, 14, 15, 16]))
+  func equalsTheContractsViewsAndVerdicts(shape: String, seed: UInt64) throws {
+    let story = try Story(seed: seed, shape: shape)
+    var candidates = 0
+    for _ in 0..<Length.pick(short: 10, long: 60) {
+      try story.chain.advance(25)
+      try story.consume()
+      try story.run("refresh-debt")
+      try story.run("scan-liquidations")
+      candidates += try story.checkAgainstTheContract()
+    }
+    #expect(candidates > 0, "the story never has anything to liquidate")
+  }
+
+  // MARK: Reorganisations
+
+  @Test(arguments: shapes, [1, 2, 3, 5, 8, 13, 21, 34, 55, 64])
+  func takesBackReorganisations(shape: String, depth: Int) throws {
+    let story = try Story(seed: UInt64(100 + depth), shape: shape, windowBlocks: 7)
+    try story.chain.advance(30 + depth)
+    try story.consume()
+    for round in 0..<2 {
+      // Some transactions come back later, some never.
+      try story.chain.reorg(depth: depth, keep: round == 0, delay: round * 2)
+      if round == 1 { try story.chain.advance(5) }
+      // The batch is cut in the middle, and the next run goes on.
+      try story.program.succeed("consume-events", "--max-blocks", String(depth / 2 + 1))
+      try story.consume()
+      try story.checkAgainstTheContract(verdicts: false)
+      try story.checkAgainstACleanRun()
+    }
+  }
+
+  @Test func takesBackAReorganisationThatHappensInTheMiddleOfABatch() throws {
+    let story = try Story(seed: 300, shape: "moolah", windowBlocks: 1)
+    try story.chain.advance(60)
+    try story.consume()
+    for depth in [1, 4, 9, 30] {
+      try story.chain.advance(40)
+      let running = story.program.start(["consume-events"])
+      try running.launch()
+      Thread.sleep(forTimeInterval: 0.15)
+      try story.chain.reorg(depth: depth, keep: true, delay: 1)
+      let result = running.wait()
+      #expect(result.exit == 0, "\(result.errors)")
+      try story.consume()
+      try story.checkAgainstTheContract(verdicts: false)
+      try story.checkAgainstACleanRun()
+    }
+  }
+
+  @Test func stopsAtAReorganisationDeeperThanTheLimit() throws {
+    let story = try Story(seed: 301, shape: "moolah", reorgLimit: 8)
+    try story.chain.advance(40)
+    try story.consume()
+    let before = try TableDump(story.db)
+    try story.chain.reorg(depth: 12, keep: true)
+    let result = try story.program.run("consume-events")
+    #expect(result.exit == 65)
+    #expect(result.errors.contains("reorg_limit"))
+    #expect(try TableDump(story.db) == before)
+  }
+
+  @Test func aNodeThatIsBehindTakesNothingBack() throws {
+    let story = try Story(seed: 302, shape: "moolah")
+    try story.chain.advance(40)
+    try story.consume()
+    let before = try TableDump(story.db)
+    try story.chain.ask(["do": "fault", "lag": 5, "count": -1])
+    let result = try story.program.run("consume-events")
+    #expect(result.exit == 0)
+    #expect(try TableDump(story.db) == before)
+  }
+
+  // MARK: Death and company
+
+  /// The process dies before, or just after, every n-th message that it sends to the database.
+  @Test(arguments: [KillingProxy.Moment.before, .after])
+  func survivesKillAtEveryStepAndBetween(_ moment: KillingProxy.Moment) throws {
+    let story = try Story(seed: 400, shape: "moolah", windowBlocks: 9)
+    try story.chain.advance(30)
+    try story.consume()
+    try story.chain.reorg(depth: 6, keep: true, delay: 1)
+    try story.chain.advance(12)
+    let expected = try story.cleanRun()
+
+    var step = moment == .before ? 1 : 2
+    var kills = 0
+    while true {
+      let copy = try story.copy()
+      let proxy = try KillingProxy(database: copy.database)
+      let died = try copy.program.run(["consume-events"], through: proxy, killingAt: step, moment)
+      if !died { break }
+      kills += 1
+      try copy.program.succeed("consume-events")
+      let dump = try TableDump(copy.db)
+      #expect(dump == expected, "step \(step): \(dump.difference(from: expected))")
+      step += Length.pick(short: 5, long: 1)
+    }
+    #expect(kills >= Length.pick(short: 10, long: 50))
+  }
+
+  @Test func survivesKillAtRandomTimes() throws {
+    let story = try Story(seed: 401, shape: "morpho", windowBlocks: 3)
+    var generator = SeededGenerator()
+    for _ in 0..<Length.pick(short: 6, long: 60) {
+      try story.chain.advance(20)
+      try story.program.run(
+        ["consume-events"], killAfter: .milliseconds(Int.random(in: 5...120, using: &generator)))
+      if Bool.random(using: &generator) { try story.chain.reorg(depth: 3, keep: true, delay: 1) }
+    }
+    try story.consume()
+    try story.checkAgainstTheContract(verdicts: false)
+    try story.checkAgainstACleanRun()
+  }
+
+  @Test func runsTogetherWithItself() throws {
+    let story = try Story(seed: 402, shape: "moolah", windowBlocks: 2)
+    for _ in 0..<Length.pick(short: 3, long: 30) {
+      try story.chain.advance(40)
+      let runs = (0..<4).map { _ in story.program.start(["consume-events", "--json"]) }
+      for run in runs { try run.launch() }
+      let results = runs.map { $0.wait() }
+      #expect(results.allSatisfy { $0.exit == 0 }, "\(results.map(\.errors))")
+    }
+    try story.consume()
+    try story.checkAgainstTheContract(verdicts: false)
+    try story.checkAgainstACleanRun()
+  }
+
+  @Test func stopsAtACommitPointOnSIGTERM() throws {
+    let story = try Story(seed: 403, shape: "moolah", windowBlocks: 1)
+    try story.chain.advance(200)
+    let running = story.program.start(["consume-events"])
+    try running.launch()
+    Thread.sleep(forTimeInterval: 0.2)
+    let asked = ContinuousClock.now
+    running.terminate()
+    let result = running.wait()
+    #expect(result.exit == 143, "\(result.errors)")
+    #expect(ContinuousClock.now - asked < .seconds(5))
+    try story.consume()
+    try story.checkAgainstACleanRun()
+  }
+
+  // MARK: Late events
+
+  @Test func fillsInEventsThatWereMissed() throws {
+    let story = try Story(seed: 404, shape: "moolah")
+    try story.chain.advance(60)
+    // The node hides a log of the middle of the chain once.
+    try story.program.succeed("consume-events", "--to-block", "40")
+    try story.chain.ask(["do": "fault", "drop_log": true, "method": "eth_getLogs", "count": 1])
+    let damaged = try story.program.run("consume-events")
+    #expect(damaged.exit == 0 || damaged.exit == 1)
+    #expect(try TableDump(story.db) != story.cleanRun())
+    try story.program.succeed("consume-events", "--from-block", "30")
+    try story.checkAgainstTheContract(verdicts: false)
+    try story.checkAgainstACleanRun()
+  }
+}
