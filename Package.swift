@@ -72,7 +72,9 @@ let package = Package(
     // 6: the composition root.
     .executableTarget(
       name: "plimsoll",
-      dependencies: ["Jobs", "JobRunner", "Ingest", "Moolah", "Systems", "Store", "HTTP", "Schema"],
+      dependencies: [
+        "Jobs", "JobRunner", "Ingest", "Moolah", "Systems", "Store", "HTTP", "Schema",
+      ],
       swiftSettings: strict),
 
     // Tests.
@@ -109,7 +111,8 @@ let package = Package(
     .testTarget(
       name: "JobRunnerTests",
       dependencies: [
-        "JobRunner", "Moolah", "Systems", "Chain", "Store", "Schema", "Postgres", "Ethereum",
+        "JobRunner", "Moolah", "Systems", "Chain", "Store", "Schema", "Postgres", "HTTP",
+        "Ethereum",
         "TestKit",
       ],
       swiftSettings: strict),
