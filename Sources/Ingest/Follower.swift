@@ -51,7 +51,8 @@ public struct Follower<System: OnChainSystem> {
   /// - Parameter head: the chain's head; blocks less than the reorg limit below it may be taken back.
   /// - Parameter commit: false: everything is tried, nothing is kept.
   /// - Throws: `ChainError.parentMismatch` if the chain has left the blocks that were read.
-  public mutating func step(through last: UInt64, head: UInt64, commit: Bool = true) throws -> Step {
+  public mutating func step(through last: UInt64, head: UInt64, commit: Bool = true) throws -> Step
+  {
     let finality = head > limits.reorg ? head - limits.reorg : 0
     let window = try read(
       from: next, through: min(last, next + limits.windowBlocks - 1), everyHeaderFrom: finality + 1)

@@ -63,6 +63,11 @@ enum ProcessSignals {
     for number in [SIGTERM, SIGINT] { sigaction(number, &action, nil) }
     action.__sigaction_handler.sa_handler = { _ in ProcessSignals.onGraceOver() }
     sigaction(SIGALRM, &action, nil)
+    // A parent may have left them blocked, and then nothing would ever stop this process.
+    var stops = sigset_t()
+    sigemptyset(&stops)
+    for number in [SIGTERM, SIGINT, SIGALRM] { sigaddset(&stops, number) }
+    pthread_sigmask(SIG_UNBLOCK, &stops, nil)
   }
 
   /// Ends the process when it is still there `graceSeconds` after its deadline.

@@ -27,7 +27,8 @@ extension Moolah {
     markets.sort { $0.id < $1.id }
     var book = MoolahBook(
       deployment: deployment, block: block, dialect: dialect, markets: markets,
-      tokens: try tokens(of: deployment, in: tx), facts: try facts(of: deployment, at: block, in: tx))
+      tokens: try tokens(of: deployment, in: tx),
+      facts: try facts(of: deployment, at: block, in: tx))
     try loadPositions(into: &book, in: tx)
     return book
   }

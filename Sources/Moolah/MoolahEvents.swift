@@ -113,7 +113,8 @@ public enum MoolahEvent: Hashable, Sendable {
         try log.market(topics: 4), caller: try log.data.address(0), user: try log.indexed(2),
         collateral: try log.data.word(1))
     },
-    ABI.topic("Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)"): { log in
+    ABI.topic("Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)"): {
+      log in
       .liquidate(try log.market(topics: 4), try log.liquidation())
     },
     ABI.topic("AccrueInterest(bytes32,uint256,uint256,uint256)"): { log in

@@ -114,13 +114,17 @@ struct LoggedFact: Sendable {
 
   init?(_ event: MoolahEvent, from irm: Address, at place: LogPlace) {
     switch event {
-    case .rateCap(let market, let rate): (subject, name) = (.market(market, irm: irm), .rateCap)
+    case .rateCap(let market, let rate):
+      (subject, name) = (.market(market, irm: irm), .rateCap)
       value = rate.raw
-    case .rateFloor(let market, let rate): (subject, name) = (.market(market, irm: irm), .rateFloor)
+    case .rateFloor(let market, let rate):
+      (subject, name) = (.market(market, irm: irm), .rateFloor)
       value = rate.raw
-    case .fixedRate(let market, let rate): (subject, name) = (.market(market, irm: irm), .fixedRate)
+    case .fixedRate(let market, let rate):
+      (subject, name) = (.market(market, irm: irm), .fixedRate)
       value = rate.raw
-    case .minCap(let rate): (subject, name) = (.irm(irm), .minCap)
+    case .minCap(let rate):
+      (subject, name) = (.irm(irm), .minCap)
       value = rate.raw
     default: return nil
     }

@@ -163,7 +163,9 @@ extension Moolah {
     return Dictionary(
       book.markets.map { market in
         let p = market.row.parameters
-        return (market.key, MarketLabel(loan: label(p.loanToken), collateral: label(p.collateralToken)))
+        return (
+          market.key, MarketLabel(loan: label(p.loanToken), collateral: label(p.collateralToken))
+        )
       }, uniquingKeysWith: { first, _ in first })
   }
 

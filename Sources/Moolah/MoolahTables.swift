@@ -31,7 +31,8 @@ extension Moolah {
       positions: try positionRows(
         positions(touchedBy: events, feeRecipient: core.feeRecipient), markets: markets, in: tx),
       setAside: Dictionary(
-        try setAside(of: deployment, in: tx).map { ($0.market, $0) }, uniquingKeysWith: { a, _ in a }))
+        try setAside(of: deployment, in: tx).map { ($0.market, $0) },
+        uniquingKeysWith: { a, _ in a }))
   }
 
   private func coreRow(

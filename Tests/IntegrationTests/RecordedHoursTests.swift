@@ -85,7 +85,8 @@ import Testing
         """)
       for row in markets {
         let id = try row.get(0, Bytes32.self).description
-        totals[id] = try (1...4).map { try row.get($0, U256.self).description }
+        totals[id] =
+          try (1...4).map { try row.get($0, U256.self).description }
           + [String(try row.get(5, Int64.self))]
         prices[id] = try row.get(6, U256?.self)?.description
       }

@@ -134,7 +134,8 @@ final class Story {
       found.borrowed[key] == position["borrowed"] as? String, "debt of \(key)",
       sourceLocation: location)
     let healthy = position["healthy"] as? Bool
-    #expect((found.candidates[key] == nil) == healthy, "verdict on \(key)", sourceLocation: location)
+    #expect(
+      (found.candidates[key] == nil) == healthy, "verdict on \(key)", sourceLocation: location)
     // What is open to anyone must really go through, or fail for another reason than health.
     if found.candidates[key] == "open", let call = position["liquidation"] as? [String: Any] {
       let reason = call["error"] as? String ?? ""
