@@ -81,8 +81,7 @@ public final class CurlTransport: Transport {
         round.finish(index, with: .failure(.connection("libcurl: out of memory")))
         continue
       }
-      let isReady = transfer.prepare(
-        round.requests[index], settings: settings, deadline: round.deadline)
+      let isReady = transfer.prepare(round.requests[index], settings: settings)
       guard isReady, curl_multi_add_handle(multi, transfer.handle) == CURLM_OK else {
         round.finish(index, with: .failure(.malformed("request refused by libcurl")))
         continue
@@ -111,7 +110,7 @@ public final class CurlTransport: Transport {
       guard let (index, transfer) = round.active.first(where: { $0.value.handle == handle })
       else { continue }
       round.active[index] = nil
-      let result = transfer.result(of: code, deadline: round.deadline)
+      let result = transfer.result(of: code)
       retire(transfer)
       round.finish(index, with: result)
     }

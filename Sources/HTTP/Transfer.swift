@@ -24,9 +24,7 @@ final class Transfer {
   }
 
   /// Sets up a request; false when libcurl refuses one of the settings.
-  func prepare(
-    _ request: HTTPRequest, settings: CurlTransport.Settings, deadline: Deadline
-  ) -> Bool {
+  func prepare(_ request: HTTPRequest, settings: CurlTransport.Settings) -> Bool {
     reset()
     limit = request.maxResponseBytes
     headers = curl_slist_append(nil, "Content-Type: \(request.contentType)")
@@ -53,7 +51,7 @@ final class Transfer {
       codes.append(ccurl_set_text(handle, CURLOPT_CAINFO, file))
     }
     codes += setBody(request.body)
-    codes += setTimeouts(request, settings, deadline)
+    codes += setTimeouts(request, settings)
     codes += setReceivers()
     return codes.allSatisfy { $0 == CURLE_OK }
   }
@@ -71,10 +69,11 @@ final class Transfer {
   }
 
   private func setTimeouts(
-    _ request: HTTPRequest, _ settings: CurlTransport.Settings, _ deadline: Deadline
+    _ request: HTTPRequest, _ settings: CurlTransport.Settings
   ) -> [CURLcode] {
-    // 0 means "no limit" to libcurl, so a call always has at least a millisecond.
-    let whole = max(.milliseconds(1), min(request.timeout, deadline.remaining(at: .now())))
+    // 0 means "no limit" to libcurl, so a call always has at least a millisecond. The run's
+    // deadline is watched where the waiting is done.
+    let whole = max(.milliseconds(1), request.timeout)
     let connect = max(.milliseconds(1), min(settings.connectTimeout, whole))
     let lowSpeedSeconds = settings.lowSpeedTime.wholeMilliseconds / 1000
     return [
@@ -126,10 +125,10 @@ final class Transfer {
   }
 
   /// The answer, or why there is none, once libcurl has finished.
-  func result(of code: CURLcode, deadline: Deadline) -> Result<HTTPResponse, TransportError> {
+  func result(of code: CURLcode) -> Result<HTTPResponse, TransportError> {
     if isOverLimit { return .failure(.tooLarge(limit: limit)) }
     guard code == CURLE_OK else {
-      return .failure(TransportError(code, limit: limit, deadline: deadline))
+      return .failure(TransportError(code, limit: limit))
     }
     var status = 0
     guard ccurl_get_long(handle, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK, status > 0 else {
@@ -152,11 +151,11 @@ final class Transfer {
 extension TransportError {
   /// The kind of failure that a libcurl code stands for. libcurl's texts for codes are
   /// fixed sentences, so they hold no part of a URL.
-  fileprivate init(_ code: CURLcode, limit: Int, deadline: Deadline) {
+  fileprivate init(_ code: CURLcode, limit: Int) {
     let text = curl_easy_strerror(code).map { String(cString: $0) } ?? "unknown"
     switch code {
     case CURLE_OPERATION_TIMEDOUT:
-      self = deadline.isReached(at: .now()) ? .deadlineReached : .timeout
+      self = .timeout
     case CURLE_FILESIZE_EXCEEDED:
       self = .tooLarge(limit: limit)
     case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CIPHER,

@@ -148,6 +148,25 @@ import Testing
     }
   }
 
+  @Test func aCallByNumberIsNotBelievedWhenAnotherEndpointVouchesForIt() throws {
+    var honest = Self.node()
+    honest.knowsBlockHashes = false
+    var reorganised = honest
+    reorganised.callAnswers = [:]
+    var hasAnswered = false
+    let scripted = try ScriptedChain(endpoints: 2) { [honest, reorganised] request, endpoint in
+      guard endpoint == 0 else { return .body(honest.answer(request.body)) }
+      if hasAnswered { return .status(500) }
+      let body = String(decoding: request.body, as: UTF8.self)
+      hasAnswered = body.contains("eth_call") && !body.contains("blockHash")
+      return .body((hasAnswered ? reorganised : honest).answer(request.body))
+    }
+    #expect(
+      try scripted.chain.call(Self.calls(3), at: ToyNode.hash(5), multicall: multicall)
+        == Self.results(3))
+    #expect(hasAnswered)
+  }
+
   @Test func aRawCallGivesBytesOrTheRevertsData() throws {
     var node = Self.node()
     node.lie = { method, response in

@@ -207,7 +207,7 @@ indirect enum Tree: Equatable {
       Dictionary(members.map { ($0, $1.foundation) }, uniquingKeysWith: { first, _ in first })
     case .array(let elements): elements.map(\.foundation)
     case .string(let text): text
-    case .number(let text): NSNumber(value: Double(text) ?? .nan)
+    case .number(let text): NSNumber(value: Int64(text) ?? 0)
     case .boolean(let value): NSNumber(value: value)
     case .null: NSNull()
     }
@@ -222,7 +222,9 @@ indirect enum Tree: Equatable {
       guard let other = other as? [Any], other.count == elements.count else { return false }
       return zip(elements, other).allSatisfy { $0.equals($1) }
     case .string(let text): return other as? String == text
-    case .number(let text): return (other as? NSNumber)?.doubleValue == Double(text)
+    case .number(let text):
+      guard let number = other as? NSNumber else { return false }
+      return Int64(text).map { number.int64Value == $0 } ?? true
     case .boolean(let value): return (other as? NSNumber)?.boolValue == value
     case .null: return other is NSNull
     }
@@ -238,10 +240,9 @@ indirect enum Tree: Equatable {
     }
   }
 
+  /// Whether a number may be outside what Foundation keeps.
   static func hasHugeNumber(_ text: String) -> Bool {
-    text.matches(of: /[0-9.eE+\-]{2,}/).contains { match in
-      Double(match.output).map { $0.isInfinite || $0 == 0 } ?? true
-    }
+    text.contains(/[0-9.]{16,}|[eE][+\-]?[0-9]{3,}/)
   }
 
   static func random(depth: Int, using generator: inout SeededGenerator) -> Tree {

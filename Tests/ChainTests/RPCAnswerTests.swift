@@ -29,6 +29,10 @@ import Testing
     ("an id too high", #"[{"id":7,"result":"0x1"},{"id":9,"result":"0x2"}]"#),
     ("a missing answer", #"[{"id":7,"result":"0x1"}]"#),
     ("a double answer", #"[{"id":7,"result":"0x1"},{"id":7,"result":"0x1"}]"#),
+    (
+      "a third answer to two calls",
+      #"[{"id":7,"result":"0x1"},{"id":8,"result":"0x2"},{"id":8,"result":"0x3"}]"#
+    ),
     ("an answer without id", #"[{"id":7,"result":"0x1"},{"result":"0x2"}]"#),
     ("an answer with a null id", #"[{"id":7,"result":"0x1"},{"id":null,"result":"0x2"}]"#),
     ("an error without id among others", #"[{"id":7,"result":"0x1"},{"id":null,"error":{}}]"#),

