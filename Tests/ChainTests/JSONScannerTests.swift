@@ -113,7 +113,7 @@ import Testing
       }
       accepted += 1
       guard let theirs else {
-        // Foundation refuses numbers outside Double, which stay text here.
+        // Foundation refuses numbers beyond its own range, which stay text here.
         #expect(Tree.hasHugeNumber(text), "accepted \(text)")
         continue
       }
