@@ -33,6 +33,13 @@ public struct ConnectionInfo: Sendable {
     return other
   }
 
+  /// The same database, reached at another host or through another socket's directory.
+  public func host(_ host: String) -> ConnectionInfo {
+    var other = self
+    other.parameters["host"] = host
+    return other
+  }
+
   private static func parse(_ text: String) -> [String: String]? {
     guard !text.utf8.contains(0) else { return nil }
     var message: UnsafeMutablePointer<CChar>?

@@ -4,42 +4,56 @@ import Postgres
 import Schema
 import Synchronization
 
-/// An empty database of its own, with the program's schema, that goes when it is released, or with the cluster.
+/// A database of a test's own, with the program's schema.
 ///
 /// One private cluster serves the whole test process and ends with it, by whatever way the process
 /// ends. `PLIMSOLL_TEST_CLUSTER` names the socket directory of a running private cluster to use
-/// instead. The schema is migrated once into a template; each database is a copy of it and takes
-/// some tens of milliseconds. Safe to use from tests that run in parallel.
+/// instead. The schema is migrated once into a template that is copied for each database; a copy is
+/// some 300 files and takes a quarter of a second, so tests that do not mind each other's rows
+/// better share one in a `static let`. Safe to use from tests that run in parallel.
 public final class TemporaryDatabase: Sendable {
-  /// Unique in the cluster.
+  /// The database's name, or the schema's when it was made empty.
   public let name: String
   /// How to connect to it.
   public let info: ConnectionInfo
+  private let isSchema: Bool
 
-  /// A database with the schema, or with `isEmpty` one without any table.
+  /// A copy of the template, gone when it is released or with the cluster. With `isEmpty` it has
+  /// no table at all, and is really a schema in a shared database: that takes a millisecond.
   public convenience init(isEmpty: Bool = false) throws {
-    try self.init(template: isEmpty ? "template0" : TestCluster.shared().template)
+    try self.init(template: isEmpty ? nil : TestCluster.shared().template)
   }
 
-  /// A copy of another, to which nobody may be connected.
+  /// A copy of another with its rows. Nobody may be connected to that one, and it must not have
+  /// been made empty.
   public convenience init(copyOf other: TemporaryDatabase) throws {
+    precondition(!other.isSchema, "A database that was made empty is a schema: it has no copies.")
     try self.init(template: other.name)
   }
 
-  private init(template: String) throws {
+  private init(template: String?) throws {
     let cluster = try TestCluster.shared()
     name = "test_\(getpid())_\(String(UInt64.random(in: .min ... .max), radix: 36))"
-    info = cluster.server.database(name)
-    let admin = try Connection.open(cluster.server)
-    try admin.createDatabase(name, copyOf: template)
+    isSchema = template == nil
+    let admin = try Connection.open(cluster.maintenance)
+    if let template {
+      info = cluster.maintenance.database(name)
+      try admin.createDatabase(name, copyOf: template)
+    } else {
+      info = cluster.maintenance.searching(schema: name)
+      try admin.createSchema(name)
+    }
   }
 
+  /// A failure is let pass: what is left is small and goes with the cluster.
   deinit {
-    // Dropping waits for a checkpoint; a cluster of our own goes as a whole with the process.
-    guard let cluster = try? TestCluster.shared(), !cluster.isOwn,
-      let admin = try? Connection.open(cluster.server)
-    else { return }
-    try? admin.dropDatabase(name)
+    guard let cluster = try? TestCluster.shared() else { return }
+    if isSchema {
+      try? Connection.open(cluster.maintenance).dropSchema(name)
+    } else if !cluster.isOwn {
+      // Dropping a database waits for a checkpoint; a cluster of our own goes as a whole.
+      try? Connection.open(cluster.maintenance).dropDatabase(name)
+    }
   }
 
   /// A new session.
@@ -50,10 +64,10 @@ public final class TemporaryDatabase: Sendable {
 
 /// The one cluster of a test process.
 public struct TestCluster: Sendable {
-  /// How to connect to its maintenance database.
-  public let server: ConnectionInfo
   /// The socket's directory.
   public let socketDirectory: String
+  /// Where databases and schemas are made.
+  fileprivate let maintenance: ConnectionInfo
   /// The migrated database that others are copied from.
   fileprivate let template: String
   /// Whether it ends with this process.
@@ -74,10 +88,10 @@ public struct TestCluster: Sendable {
   private static func start() throws -> TestCluster {
     let given = getenv("PLIMSOLL_TEST_CLUSTER").map { String(cString: $0) }
     let socket = try given ?? startOwn()
-    let server = PrivateCluster.connectionInfo(socketDirectory: socket)
+    let maintenance = PrivateCluster.connectionInfo(socketDirectory: socket)
     return TestCluster(
-      server: server, socketDirectory: socket, template: try makeTemplate(on: server),
-      isOwn: given == nil)
+      socketDirectory: socket, maintenance: maintenance,
+      template: try makeTemplate(on: maintenance), isOwn: given == nil)
   }
 
   private static func startOwn() throws -> String {
@@ -88,20 +102,25 @@ public struct TestCluster: Sendable {
   }
 
   /// Named by what is in it, so that processes that share a cluster share it, and others do not.
-  private static func makeTemplate(on server: ConnectionInfo) throws -> String {
+  private static func makeTemplate(on maintenance: ConnectionInfo) throws -> String {
     let checksums = Schema.migrations.map(\.checksum.description).joined()
     let name = "template_\(keccak256(Array(checksums.utf8)).description.dropFirst(2).prefix(16))"
-    let admin = try Connection.open(server)
+    let admin = try Connection.open(maintenance)
     try takeTurn(AdvisoryKey(namespace: 1, hashOf: name), on: admin)
     if try !admin.hasDatabase(name) {
       // Renamed when it is whole, so that a killed process leaves no half template.
-      let draft = name + "_\(getpid())"
-      try admin.createDatabase(draft, copyOf: "template0")
-      try Migrator.apply(Schema.migrations, on: Connection.open(server.database(draft)))
-      try admin.createDatabase(name, copyOf: draft)
-      try admin.dropDatabase(draft)
+      let draft = "draft_\(getpid())"
+      try admin.createDatabase(draft)
+      try migrate(maintenance.database(draft))
+      try admin.renameDatabase(draft, to: name)
     }
     return name
+  }
+
+  private static func migrate(_ database: ConnectionInfo) throws {
+    let connection = try Connection.open(database)
+    defer { connection.close() }
+    try Migrator.apply(Schema.migrations, on: connection)
   }
 
   /// Half-seconds that another process may take to make the template.

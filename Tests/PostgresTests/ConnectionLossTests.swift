@@ -75,8 +75,7 @@ import Testing
   func aConnectionCutDuringCommitLeavesItUnknown(cut: CuttingProxy.Cut, stored: Int) throws {
     let proxy = try CuttingProxy(to: TestCluster.shared().socketDirectory, cut: cut)
     defer { proxy.stop() }
-    let info = PrivateCluster.connectionInfo(socketDirectory: proxy.directory)
-      .database(database.name)
+    let info = database.info.host(proxy.directory)
     let connection = try Connection.open(info)
     let error = #expect(throws: PostgresError.self) {
       try connection.transaction { try $0.execute("insert into mark values (1)") }
@@ -91,8 +90,7 @@ import Testing
   @Test func aReaderCutDuringCommitHasLostNothingAndMayTryAgain() throws {
     let proxy = try CuttingProxy(to: TestCluster.shared().socketDirectory, cut: .beforeCommit)
     defer { proxy.stop() }
-    let info = PrivateCluster.connectionInfo(socketDirectory: proxy.directory)
-      .database(database.name)
+    let info = database.info.host(proxy.directory)
     let connection = try Connection.open(info)
     let error = #expect(throws: PostgresError.self) {
       try connection.transaction(.readOnly) { try $0.query("select 1").count }

@@ -30,12 +30,8 @@ import Testing
   }
 
   @Test func commitsAreDurableWhateverTheDatabasesDefaultIs() throws {
-    let admin = try database.connection()
-    let name = try admin.transaction {
-      try $0.query("select current_database()")[0].get(0, String.self)
-    }
-    #expect(name == database.name)
-    try admin.transaction {
+    let other = try TemporaryDatabase()
+    try other.connection().transaction {
       try $0.execute(
         """
         do $$ begin
@@ -43,7 +39,7 @@ import Testing
         end $$
         """)
     }
-    #expect(try setting("synchronous_commit", of: database.connection()) == "on")
+    #expect(try setting("synchronous_commit", of: other.connection()) == "on")
   }
 
   @Test func aStatementThatTakesTooLongIsStopped() throws {
@@ -223,7 +219,9 @@ final class FailureBox: @unchecked Sendable {
   }
 
   @Test func anUnknownDatabaseIsAnErrorThatNamesIt() throws {
-    let info = try TestCluster.shared().server.database("no_such_database")
+    let info = try PrivateCluster.connectionInfo(
+      socketDirectory: TestCluster.shared().socketDirectory
+    ).database("no_such_database")
     let error = #expect(throws: PostgresError.self) { try Connection.open(info) }
     #expect(error?.kind == .connection)
     #expect(error?.message.contains("no_such_database") == true)

@@ -37,7 +37,8 @@ import Testing
   @Test func thePlanShowsWhatIsMissingAndChangesNothing() throws {
     #expect(try Migrator.plan(Self.steps, on: connection) == Self.steps)
     let tables = try connection.transaction {
-      try $0.query("select count(*) from pg_tables where schemaname = 'public'")[0].get(0, Int.self)
+      try $0.query("select count(*) from pg_tables where schemaname = current_schema()")[0].get(
+        0, Int.self)
     }
     #expect(tables == 0)
     try Migrator.apply(Array(Self.steps.prefix(2)), on: connection)
