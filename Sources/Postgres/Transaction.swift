@@ -103,18 +103,23 @@ extension Connection {
     _ mode: TransactionMode = .readWrite, _ body: (borrowing Transaction) throws -> Result
   ) throws -> Result {
     precondition(!isInTransaction, "A transaction is open already; use a savepoint inside it.")
-    _ = try run(SQL(stringLiteral: mode.begin))
-    isInTransaction = true
+    try begin(mode)
     defer { isInTransaction = false }
+    let transaction = Transaction(on: self)
     let result: Result
     do {
-      result = try body(Transaction(on: self))
+      result = try body(transaction)
     } catch {
       rollBack()
       throw error
     }
     try commit(mode)
     return result
+  }
+
+  private func begin(_ mode: TransactionMode) throws(PostgresError) {
+    _ = try run(SQL(stringLiteral: mode.begin))
+    isInTransaction = true
   }
 
   private func commit(_ mode: TransactionMode) throws(PostgresError) {

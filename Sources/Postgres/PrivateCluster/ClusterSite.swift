@@ -44,7 +44,10 @@ struct ClusterSite {
     self.init(
       front: front, home: home, owner: owner,
       socket: try Self.socketDirectory(for: home, owner: owner, create: create))
-    if create { try checkDataOwner() }
+    if create {
+      try checkDataOwner()
+      try makeFiles()
+    }
   }
 
   private init(front: String, home: String, owner: ClusterOwner, socket: String) {
@@ -149,6 +152,18 @@ struct ClusterSite {
         .directory,
         "\(path) belongs to user \(attributes.owner.user). Run as that user or as root, or give "
           + "the private server another directory.")
+    }
+  }
+
+  /// Makes the files that root and the server's user both write, so that they are the latter's.
+  private func makeFiles() throws(ClusterError) {
+    for path in [startLock, usersLock, commandLog] {
+      let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+      guard file >= 0 else { throw FileSystem.failure("open", path) }
+      defer { close(file) }
+      if geteuid() == 0, fchown(file, owner.user, owner.group) != 0 {
+        throw FileSystem.failure("give away", path)
+      }
     }
   }
 
