@@ -73,7 +73,7 @@ class Endpoint(Dispatcher):
 
     def logs_between(
         self, first: int, last: int, wanted: LogFilter
-    ) -> Iterable[dict[str, Any] | Serialised]:
+    ) -> Iterable[dict[str, Any] | bytes]:
         raise NotImplementedError
 
     # How it is told.
@@ -135,13 +135,11 @@ class Endpoint(Dispatcher):
             raise RpcError(*refused)
         return self._told_logs(logs)
 
-    def _told_logs(
-        self, logs: list[dict[str, Any] | Serialised]
-    ) -> Serialised | list[dict[str, Any]]:
+    def _told_logs(self, logs: list[dict[str, Any] | bytes]) -> Serialised | list[dict[str, Any]]:
         mutating = [fault for fault in self.active if fault.touches_logs]
-        if not mutating and logs and isinstance(logs[0], Serialised):
-            return Serialised("[" + ",".join(logs) + "]")
-        told = [json.loads(entry) if isinstance(entry, str) else entry for entry in logs]
+        if not mutating and logs and isinstance(logs[0], bytes):
+            return Serialised.array(logs)
+        told = [json.loads(entry) if isinstance(entry, bytes) else entry for entry in logs]
         for fault in mutating:
             told = fault.mutate_logs(told)
         return told

@@ -117,7 +117,7 @@ class _Connection(asyncio.Protocol):
         if reply.body is None:
             self._transport.abort()
             return
-        self._transport.write(_response_head(reply, keep_alive) + reply.body)
+        self._transport.writelines((_response_head(reply, keep_alive), reply.body))
         if not keep_alive:
             self._transport.close()
 

@@ -25,8 +25,16 @@ class RpcError(Exception):
         return body if self.data is None else body | {"data": self.data}
 
 
-class Serialised(str):
-    """A result that is JSON text already."""
+@dataclass(frozen=True, slots=True)
+class Serialised:
+    """A result that is JSON text already, in parts that are joined only once."""
+
+    parts: list[bytes]
+
+    @classmethod
+    def array(cls, texts: list[bytes]) -> Serialised:
+        """The JSON array of these texts."""
+        return cls([b"[", b",".join(texts), b"]"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +98,9 @@ class Dispatcher:
             return _envelope(
                 identifier, error={"code": -32602, "message": f"invalid params: {error!r}"}
             )
-        text = result if isinstance(result, Serialised) else _compact(result)
-        return f'{{"jsonrpc":"2.0","id":{identifier},"result":{text}}}'.encode()
+        parts = result.parts if isinstance(result, Serialised) else [_compact(result).encode()]
+        head = b'{"jsonrpc":"2.0","id":' + identifier.encode() + b',"result":'
+        return b"".join((head, *parts, b"}"))
 
     def _perform(self, name: str, parameters: list[Any]) -> Any:
         method = self.methods.get(name)

@@ -31,13 +31,15 @@ class Lifetime:
         """Ends it from within."""
         self._over.set()
 
-    async def until_over(self, on_line: Callable[[str], None] | None = None) -> None:
+    async def until_over(
+        self, on_line: Callable[[str], None] | None = None, *, watch_stdin: bool = True
+    ) -> None:
         """Returns when the parent is gone, standard input has ended, or SIGTERM or SIGINT came.
 
         `on_line` gets each line of standard input, for programs that take commands there.
         """
         watchers = [asyncio.create_task(self._watch_parent())]
-        if on_line or _is_pipe(sys.stdin.fileno()):
+        if on_line or (watch_stdin and _is_pipe(sys.stdin.fileno())):
             watchers.append(asyncio.create_task(self._watch_stdin(on_line)))
         await self._over.wait()
         for task in watchers:

@@ -142,12 +142,17 @@ class World:
             for token in tokens:
                 self.send(user, token.address, "mint(address,uint256)", user, PLENTY)
                 self.send(user, token.address, "approve(address,uint256)", self.core, 2**256 - 1)
-        self.chain.mine()
+        self.settle()
+
+    def settle(self) -> None:
+        """Mines until nothing waits."""
+        while any(True for _ in self.chain.pool):
+            self.chain.mine()
 
     # MARK: sending
 
     def send(
-        self, sender: str, to: str, signature: str, *arguments: Any, gas: int = 5_000_000
+        self, sender: str, to: str, signature: str, *arguments: Any, gas: int = 2_000_000
     ) -> Transaction:
         """Puts a call into the pool; it runs in the next mined block."""
         return self.chain.transact(sender, to, call_data(signature, *arguments), gas=gas)

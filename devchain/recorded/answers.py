@@ -59,18 +59,16 @@ class Contract:
     views: dict[bytes, View] = field(default_factory=dict)
 
 
-class Answers:
-    """All contracts of a recording."""
+class ContractTable:
+    """Contracts by address, with the calls that were made to them."""
 
-    def __init__(self, recording: Recording) -> None:
-        self.recording = recording
+    def __init__(self) -> None:
         self.contracts: dict[str, Contract] = {}
         self.asked: Counter[str] = Counter()
-        models = {recording.adaptive_irm, recording.fixed_irm} - {""}
-        self.mirror = Mirror(recording.core, models, moolah=recording.is_moolah)
-        self.prices: History[str, int] = History()
-        self._replay()
-        self._describe_contracts()
+
+    def contract(self, address: str, name: str, *, closed: bool = False) -> Contract:
+        """The contract at this address, made when it is new."""
+        return self.contracts.setdefault(address, Contract(name, closed))
 
     def call(self, address: str, data: bytes, moment: Moment) -> bytes:
         """What the contract answers; raises `Revert` or `CannotAnswer`."""
@@ -98,6 +96,19 @@ class Answers:
             raise panic(0x12) from error
         except OverflowError as error:
             raise panic(0x11) from error
+
+
+class Answers(ContractTable):
+    """All contracts of a recording."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self.recording = recording
+        models = {recording.adaptive_irm, recording.fixed_irm} - {""}
+        self.mirror = Mirror(recording.core, models, moolah=recording.is_moolah)
+        self.prices: History[str, int] = History()
+        self._replay()
+        self._describe_contracts()
 
     # MARK: replay
 
@@ -210,7 +221,7 @@ class Answers:
 
     def _describe_contracts(self) -> None:
         recording = self.recording
-        core = self._contract(recording.core, "Moolah" if recording.is_moolah else "Morpho")
+        core = self.contract(recording.core, "Moolah" if recording.is_moolah else "Morpho")
         self._describe_core(core)
         if recording.is_moolah:
             self._describe_moolah(core)
@@ -221,9 +232,6 @@ class Answers:
             self._describe_oracle(oracle)
         for address, (symbol, decimals) in recording.tokens.items():
             self._describe_token(address, symbol, decimals)
-
-    def _contract(self, address: str, name: str, *, closed: bool = False) -> Contract:
-        return self.contracts.setdefault(address, Contract(name, closed))
 
     def _describe_core(self, core: Contract) -> None:
         mirror = self.mirror
@@ -340,7 +348,7 @@ class Answers:
     def _describe_rate_model(self, model: str) -> None:
         """The September 2025 models: a cap, but neither floor nor least cap."""
         mirror, fixed = self.mirror, model == self.recording.fixed_irm
-        contract = self._contract(model, "FixedRateIrm" if fixed else "Irm", closed=True)
+        contract = self.contract(model, "FixedRateIrm" if fixed else "Irm", closed=True)
 
         def rate(m: Moment, params: Params, market: list[int]) -> int:
             return self.rate(model, id_of(params), Market(*market), m)
@@ -369,7 +377,7 @@ class Answers:
             )
 
     def _describe_oracle(self, oracle: str) -> None:
-        contract = self._contract(oracle, "Oracle", closed=True)
+        contract = self.contract(oracle, "Oracle", closed=True)
         if not self.recording.is_moolah:
             add_view(contract, "price()", "uint256", lambda m: self.prices.at(oracle, m.block, 0))
             return
@@ -380,7 +388,7 @@ class Answers:
         add_view(contract, "peek(address)", "uint256", no_price)
 
     def _describe_token(self, address: str, symbol: str, decimals: int) -> None:
-        contract = self._contract(address, f"Token {symbol}", closed=True)
+        contract = self.contract(address, f"Token {symbol}", closed=True)
         add_view(contract, "name()", "string", lambda _: symbol)
         add_view(contract, "symbol()", "string", lambda _: symbol)
         add_view(contract, "decimals()", "uint8", lambda _: decimals)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..reverts import Revert, error_string
 from ..signatures import MULTICALL3_ADDRESS
-from .answers import Answers, CannotAnswer, Contract, Moment, add_view
+from .answers import CannotAnswer, ContractTable, Moment, add_view
 
 Calls = list[tuple[str, bool, bytes]]
 Results = list[tuple[bool, bytes]]
@@ -20,11 +20,12 @@ class Multicall:
     test notices; otherwise it reads as reverted.
     """
 
-    def __init__(self, answers: Answers, chain_id: int, hash_of: Callable[[int], str]) -> None:
+    def __init__(
+        self, answers: ContractTable, chain_id: int, hash_of: Callable[[int], str]
+    ) -> None:
         self.strict = True
         self._answers = answers
-        contract = Contract("Multicall3", closed=True)
-        answers.contracts[MULTICALL3_ADDRESS] = contract
+        contract = answers.contract(MULTICALL3_ADDRESS, "Multicall3", closed=True)
         one, many = "(address,bool,bytes)[]", "(bool,bytes)[]"
         add_view(contract, f"aggregate3({one})", many, self._run)
         add_view(

@@ -28,7 +28,7 @@ from typing import Any
 from ..bloom import bloom_bits, bloom_text
 from ..encoding import ZERO_ADDRESS, from_hex, keccak, parse_quantity, to_hex
 from ..endpoint import Endpoint, LogFilter
-from ..jsonrpc import RpcError, Serialised
+from ..jsonrpc import RpcError
 from ..reverts import Revert
 from .answers import Answers, CannotAnswer, Moment
 from .multicall import Multicall
@@ -55,10 +55,11 @@ class ServedBlock:
         return bloom_text(bloom_bits((entry["address"], entry["topics"]) for entry in self.logs))
 
     @cached_property
-    def lines(self) -> list[Serialised]:
+    def lines(self) -> list[bytes]:
         """The logs as JSON text, placed in this block."""
         place = {"blockNumber": hex(self.number), "blockHash": self.hash}
-        return [Serialised(json.dumps(entry | place, separators=(",", ":"))) for entry in self.logs]
+        texts = (json.dumps(entry | place, separators=(",", ":")) for entry in self.logs)
+        return [text.encode() for text in texts]
 
     @cached_property
     def transactions(self) -> dict[str, str]:
@@ -169,7 +170,7 @@ class RecordedNode(Endpoint):
             "chainId": hex(self.chain_id),
         }
 
-    def logs_between(self, first: int, last: int, wanted: LogFilter) -> Iterable[Serialised]:
+    def logs_between(self, first: int, last: int, wanted: LogFilter) -> Iterable[bytes]:
         for block in self.blocks[first : last + 1]:
             if block.logs:
                 for entry, line in zip(block.logs, block.lines, strict=True):

@@ -248,9 +248,7 @@ class Reference:
             or assets == formulas.to_assets_up(shares, *totals)
         )
 
-    def check_Liquidate(
-        self, entry: dict, words: list[int], market: Market, block: int, _: int
-    ) -> None:
+    def check_Liquidate(self, entry: dict, words: list[int], market: Market, *_: int) -> None:
         repaid, shares, seized, bad, bad_shares = words
         totals = (market.total_borrow_assets, market.total_borrow_shares)
         if address_at(entry["topics"][2]) == self.mirror.settings.latest(

@@ -1,0 +1,454 @@
+"""A node with a million distinct Moolah logs, for figures such as "logs a second of a backfill".
+
+    python -m devchain.logserver [--logs 1000000] [--port 0] [--markets 40] [--users 20000]
+
+Prints one JSON line when everything is in memory: port, core, range, how many logs, and their mean
+size. The logs obey the mirror rules (amounts and shares follow the contract's formulas, nothing
+goes below zero), headers link up with hashes that can be computed again, and blooms are true.
+`eth_getLogs` is served from prepared text; calls answer what a program asks on meeting a market,
+and `market` and `position` at the last block only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import formulas
+from . import signatures as sig
+from .abi import encode, topic
+from .blocks import Block
+from .encoding import ZERO_ADDRESS, ZERO_HASH, from_hex, keccak, to_hex
+from .endpoint import Endpoint, LogFilter
+from .formulas import Market, Position
+from .httpserver import listen, port_of
+from .jsonrpc import RpcError, Serialised
+from .lifetime import Lifetime
+from .recorded.answers import CannotAnswer, ContractTable, Moment, add_view
+from .recorded.multicall import Multicall
+from .reverts import Revert
+
+_LOGS_PER_BLOCK = 20
+_BLOCK_SECONDS = 3
+_START_TIME = 1_700_000_000
+_CHAIN_ID = 56
+_LLTV = 86 * 10**16
+_TOPICS = {name: topic(signature) for name, signature in sig.EVENTS.items()}
+_OPERATIONS = ("Supply", "Withdraw", "SupplyCollateral", "WithdrawCollateral", "Borrow", "Repay")
+_WEIGHTS = (22, 10, 14, 5, 30, 19)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A log before it has a place."""
+
+    address: str
+    topics: tuple[str, ...]
+    data: str
+    transaction: int
+
+
+@dataclass(slots=True)
+class Served:
+    """A block's prepared text: its header, the rate model's logs and the core's logs.
+
+    The logs' text has a comma after each log, the last one included.
+    """
+
+    hash: str
+    header: bytes
+    irm_logs: bytes
+    core_logs: bytes
+
+
+class Book:
+    """One market and its positions, moved by random operations that obey the formulas."""
+
+    def __init__(self, index: int, rng: random.Random, users: list[str], cast: Cast) -> None:
+        self.rng = rng
+        self.users = users
+        self.cast = cast
+        collateral = _address("collateral", index)
+        self.params = (cast.loan, collateral, cast.oracle, cast.irm, _LLTV)
+        self.id = to_hex(keccak(encode(sig.PARAMS, [self.params])))
+        self.market = Market(0, 0, 0, 0, 0, 0)
+        self.positions: dict[str, Position] = {}
+        self.rate = rng.randrange(10**8, 3 * 10**9)
+
+    def creation(self, timestamp: int) -> list[Entry]:
+        self.market = Market(0, 0, 0, 0, timestamp, 10**17)
+        data = encode(sig.PARAMS, [self.params]).hex()
+        created = Entry(self.cast.core, (_TOPICS["CreateMarket"], self.id), data, 0)
+        return [created, self._rate_update()]
+
+    def entries(self, count: int, timestamp: int) -> list[Entry]:
+        """About `count` logs at one time: an accrual, then operations."""
+        found = self._accrual(timestamp)
+        while len(found) < count:
+            name = self.rng.choices(_OPERATIONS, _WEIGHTS)[0]
+            user = self.rng.choice(self.users)
+            entry = getattr(self, f"_{name}")(user, len(found))
+            if entry:
+                found.append(entry)
+        return found
+
+    def _rate_update(self) -> Entry:
+        data = _words(self.rate, formulas.INITIAL_RATE_AT_TARGET)
+        return Entry(self.cast.irm, (_TOPICS["BorrowRateUpdate"], self.id), data, 0)
+
+    def _accrual(self, timestamp: int) -> list[Entry]:
+        self.market, interest, shares = formulas.accrued(self.market, self.rate, timestamp)
+        self._change(self.cast.fee_recipient, supply_shares=shares)
+        data = _words(self.rate, interest, shares)
+        topics = (_TOPICS["AccrueInterest"], self.id)
+        return [self._rate_update(), Entry(self.cast.core, topics, data, 0)]
+
+    def _change(
+        self, user: str, supply_shares: int = 0, borrow_shares: int = 0, collateral: int = 0
+    ) -> None:
+        old = self.positions.get(user, Position(0, 0, 0))
+        self.positions[user] = Position(
+            old.supply_shares + supply_shares,
+            old.borrow_shares + borrow_shares,
+            old.collateral + collateral,
+        )
+
+    def _core_entry(self, name: str, topics: tuple[str, ...], data: str, place: int) -> Entry:
+        return Entry(self.cast.core, (_TOPICS[name], self.id, *topics), data, place)
+
+    def _Supply(self, user: str, place: int) -> Entry:
+        m, assets = self.market, self.rng.randrange(10**18, 10**23)
+        shares = formulas.to_shares_down(assets, m.total_supply_assets, m.total_supply_shares)
+        self.market = m._replace(
+            total_supply_assets=m.total_supply_assets + assets,
+            total_supply_shares=m.total_supply_shares + shares,
+        )
+        self._change(user, supply_shares=shares)
+        word = _word_of(user)
+        return self._core_entry("Supply", (word, word), _words(assets, shares), place)
+
+    def _Withdraw(self, user: str, place: int) -> Entry | None:
+        m, held = self.market, self.positions.get(user, Position(0, 0, 0)).supply_shares
+        shares = held // self.rng.randrange(2, 9)
+        assets = formulas.to_assets_down(shares, m.total_supply_assets, m.total_supply_shares)
+        if shares == 0 or m.total_supply_assets - assets < m.total_borrow_assets:
+            return None
+        self.market = m._replace(
+            total_supply_assets=m.total_supply_assets - assets,
+            total_supply_shares=m.total_supply_shares - shares,
+        )
+        self._change(user, supply_shares=-shares)
+        word, data = _word_of(user), _words(int(user, 16), assets, shares)
+        return self._core_entry("Withdraw", (word, word), data, place)
+
+    def _SupplyCollateral(self, user: str, place: int) -> Entry:
+        assets = self.rng.randrange(10**15, 10**20)
+        self._change(user, collateral=assets)
+        word = _word_of(user)
+        return self._core_entry("SupplyCollateral", (word, word), _words(assets), place)
+
+    def _WithdrawCollateral(self, user: str, place: int) -> Entry | None:
+        assets = self.positions.get(user, Position(0, 0, 0)).collateral // self.rng.randrange(2, 9)
+        if assets == 0:
+            return None
+        self._change(user, collateral=-assets)
+        word, data = _word_of(user), _words(int(user, 16), assets)
+        return self._core_entry("WithdrawCollateral", (word, word), data, place)
+
+    def _Borrow(self, user: str, place: int) -> Entry | None:
+        m = self.market
+        free = m.total_supply_assets - m.total_borrow_assets
+        assets = min(self.rng.randrange(10**17, 2 * 10**22), free)
+        if assets == 0:
+            return None
+        shares = formulas.to_shares_up(assets, m.total_borrow_assets, m.total_borrow_shares)
+        self.market = m._replace(
+            total_borrow_assets=m.total_borrow_assets + assets,
+            total_borrow_shares=m.total_borrow_shares + shares,
+        )
+        self._change(user, borrow_shares=shares)
+        word, data = _word_of(user), _words(int(user, 16), assets, shares)
+        return self._core_entry("Borrow", (word, word), data, place)
+
+    def _Repay(self, user: str, place: int) -> Entry | None:
+        m, owed = self.market, self.positions.get(user, Position(0, 0, 0)).borrow_shares
+        shares = owed // self.rng.randrange(1, 5)
+        if shares == 0:
+            return None
+        assets = formulas.to_assets_up(shares, m.total_borrow_assets, m.total_borrow_shares)
+        self.market = m._replace(
+            total_borrow_assets=max(0, m.total_borrow_assets - assets),
+            total_borrow_shares=m.total_borrow_shares - shares,
+        )
+        self._change(user, borrow_shares=-shares)
+        word = _word_of(user)
+        return self._core_entry("Repay", (word, word), _words(assets, shares), place)
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The addresses that all markets share."""
+
+    core: str
+    irm: str
+    oracle: str
+    loan: str
+    fee_recipient: str
+
+
+class LogServer(Endpoint):
+    """The prepared chain as a node."""
+
+    def __init__(self, logs: int, markets: int, users: int, seed: int) -> None:
+        super().__init__(_CHAIN_ID)
+        rng = random.Random(seed)
+        self.cast = Cast(*(_address(name, 0) for name in ("core", "irm", "oracle", "loan", "fees")))
+        names = [_address("user", index) for index in range(users)]
+        self.books = [Book(index, rng, names, self.cast) for index in range(markets)]
+        self.blocks: list[Served] = []
+        self.numbers: dict[str, int] = {}
+        self.log_count = self.log_bytes = 0
+        self._fill(logs, rng)
+        self.table = ContractTable()
+        self.multicall = Multicall(
+            self.table, self.chain_id, lambda number: self.blocks[number].hash
+        )
+        self._describe_contracts()
+        self.methods |= {"eth_call": self.eth_call}
+
+    # MARK: filling
+
+    def _fill(self, logs: int, rng: random.Random) -> None:
+        self._seal([], _START_TIME)
+        self._seal(list(self._beginnings()), _START_TIME + _BLOCK_SECONDS)
+        while self.log_count < logs:
+            timestamp = _START_TIME + len(self.blocks) * _BLOCK_SECONDS
+            self._seal(rng.choice(self.books).entries(_LOGS_PER_BLOCK, timestamp), timestamp)
+
+    def _beginnings(self) -> Iterator[Entry]:
+        recipient = _word_of(self.cast.fee_recipient)
+        yield Entry(self.cast.core, (_TOPICS["SetDefaultMarketFee"],), _words(10**17), 0)
+        yield Entry(self.cast.core, (_TOPICS["SetFeeRecipient"], recipient), "", 0)
+        for book in self.books:
+            yield from book.creation(_START_TIME + _BLOCK_SECONDS)
+
+    def _seal(self, entries: list[Entry], timestamp: int) -> None:
+        number = len(self.blocks)
+        parent = self.blocks[-1].hash if self.blocks else ZERO_HASH
+        block = Block(number, parent, timestamp, 10**9, 10**9, 0)
+        block.seal([(entry.address, list(entry.topics)) for entry in entries])
+        transactions: dict[str, None] = {}
+        lines: dict[str, list[str]] = {self.cast.irm: [], self.cast.core: []}
+        for index, entry in enumerate(entries):
+            transaction = hashlib.sha256(b"%d/%d" % (number, entry.transaction)).hexdigest()
+            transactions[f"0x{transaction}"] = None
+            line = _line(entry, block, transaction, index)
+            lines[entry.address].append(line)
+            self.log_count, self.log_bytes = self.log_count + 1, self.log_bytes + len(line)
+        header = block.as_json(False) | {"transactions": list(transactions)}
+        self.numbers[block.hash] = number
+        self.blocks.append(
+            Served(
+                block.hash,
+                json.dumps(header, separators=(",", ":")).encode(),
+                "".join(lines[self.cast.irm]).encode(),
+                "".join(lines[self.cast.core]).encode(),
+            )
+        )
+
+    # MARK: serving
+
+    def head_number(self) -> int:
+        return len(self.blocks) - 1
+
+    def number_of_hash(self, block_hash: str) -> int | None:
+        return self.numbers.get(block_hash)
+
+    def block_by_number(self, tag: Any, full: bool = False) -> Any:  # noqa: ARG002
+        number = self.resolve(tag)
+        if not 0 <= number <= self.head_number():
+            return None
+        return Serialised([self.blocks[number].header])
+
+    def block_by_hash(self, block_hash: str, full: bool = False) -> Any:  # noqa: ARG002
+        number = self.numbers.get(block_hash.lower())
+        return None if number is None else Serialised([self.blocks[number].header])
+
+    def get_logs(self, wanted: dict[str, Any]) -> Serialised:
+        first, last = self.resolve(wanted.get("fromBlock")), self.resolve(wanted.get("toBlock"))
+        if first > last:
+            raise RpcError(-32000, "invalid block range params")
+        if refused := self.limits.refusal_of_range(first, last):
+            raise RpcError(*refused)
+        conditions = LogFilter.parse(wanted)
+        blocks = self.blocks[first : last + 1]
+        if all(entry is None for entry in conditions.topics[1:]) and self._wants_all(conditions):
+            return self._joined(blocks, conditions)
+        return _filtered(blocks, conditions)
+
+    def _wants_all(self, conditions: LogFilter) -> bool:
+        """Whether the first topic excludes nothing that is here."""
+        if not conditions.topics or conditions.topics[0] is None:
+            return True
+        return conditions.topics[0] >= _PRESENT_TOPICS
+
+    def _joined(self, blocks: list[Served], conditions: LogFilter) -> Serialised:
+        addresses = conditions.addresses
+        parts = []
+        for block in blocks:
+            if block.irm_logs and (addresses is None or self.cast.irm in addresses):
+                parts.append(block.irm_logs)
+            if block.core_logs and (addresses is None or self.cast.core in addresses):
+                parts.append(block.core_logs)
+        return _array(parts)
+
+    # MARK: calls
+
+    def eth_call(self, request: dict[str, Any], tag: Any = "latest", *_: Any) -> str:
+        number = self.resolve_known(tag)
+        moment = Moment(number, _START_TIME + number * _BLOCK_SECONDS, number)
+        data = from_hex(request.get("input") or request.get("data") or "0x")
+        try:
+            return to_hex(self.table.call(request["to"].lower(), data, moment))
+        except Revert as revert:
+            raise RpcError(3, f"execution reverted: {revert}", to_hex(revert.data)) from revert
+        except CannotAnswer as error:
+            raise RpcError(-32000, str(error)) from error
+
+    def _describe_contracts(self) -> None:
+        cast, books = self.cast, {book.id: book for book in self.books}
+
+        def at_the_end(moment: Moment) -> None:
+            if moment.block != self.head_number():
+                raise CannotAnswer("state is known at the last block only")
+
+        def market(moment: Moment, market_id: str) -> Market:
+            at_the_end(moment)
+            return books[market_id].market
+
+        def position(moment: Moment, market_id: str, user: str) -> Position:
+            at_the_end(moment)
+            return books[market_id].positions.get(user, Position(0, 0, 0))
+
+        core = self.table.contract(cast.core, "Moolah")
+        add_view(core, "market(bytes32)", sig.MARKET_WORDS, market)
+        add_view(core, "position(bytes32,address)", sig.POSITION_WORDS, position)
+        add_view(core, "brokers(bytes32)", "address", lambda *_: ZERO_ADDRESS)
+        add_view(core, "feeRecipient()", "address", lambda *_: cast.fee_recipient)
+        add_view(core, "defaultMarketFee()", "uint256", lambda *_: 10**17)
+        add_view(core, "minLoanValue()", "uint256", lambda *_: 15 * 10**8)
+        add_view(core, "paused()", "bool", lambda *_: False)
+        add_view(core, "isLiquidationWhitelist(bytes32,address)", "bool", lambda *_: True)
+        add_view(core, sig.GET_PRICE, "uint256", lambda *_: 2_000 * 10**36)
+        irm = self.table.contract(cast.irm, "Irm", closed=True)
+        for signature in ("rateCap(bytes32)", "rateFloor(bytes32)", "minCap()"):
+            add_view(irm, signature, "uint256", lambda *_: 0)
+        start = formulas.INITIAL_RATE_AT_TARGET
+        add_view(irm, "rateAtTarget(bytes32)", "int256", lambda *_: start)
+        add_view(irm, sig.BORROW_RATE_VIEW, "uint256", lambda *_: start)
+        oracle = self.table.contract(cast.oracle, "Oracle", closed=True)
+        add_view(
+            oracle,
+            "peek(address)",
+            "uint256",
+            lambda _, token: 10**8 if token == cast.loan else 2_000 * 10**8,
+        )
+        tokens = {cast.loan} | {book.params[1] for book in self.books}
+        for address in sorted(tokens):
+            token = self.table.contract(address, "Token", closed=True)
+            add_view(token, "decimals()", "uint8", lambda *_: 18)
+            add_view(token, "symbol()", "string", lambda *_, a=address: f"T{a[2:6]}")
+
+
+_PRESENT_TOPICS = frozenset(
+    _TOPICS[name]
+    for name in (
+        *_OPERATIONS,
+        "CreateMarket",
+        "AccrueInterest",
+        "BorrowRateUpdate",
+        "SetDefaultMarketFee",
+        "SetFeeRecipient",
+    )
+)
+
+
+def _array(parts: list[bytes]) -> Serialised:
+    """The array of texts that each end with a comma."""
+    if not parts:
+        return Serialised([b"[]"])
+    return Serialised([b"[", *parts[:-1], parts[-1][:-1], b"]"])
+
+
+def _filtered(blocks: list[Served], conditions: LogFilter) -> Serialised:
+    """The slow way, for filters that take some logs of a block and leave others."""
+    found = []
+    for block in blocks:
+        text = block.irm_logs + block.core_logs
+        for entry in json.loads(b"[" + text[:-1] + b"]"):
+            if conditions.admits(entry["address"], entry["topics"]):
+                found.append(entry)
+    return Serialised([json.dumps(found, separators=(",", ":")).encode()])
+
+
+def _line(entry: Entry, block: Block, transaction: str, index: int) -> str:
+    topics = '","'.join(entry.topics)
+    return (
+        f'{{"address":"{entry.address}","topics":["{topics}"],"data":"0x{entry.data}",'
+        f'"blockNumber":"{block.number:#x}","transactionHash":"0x{transaction}",'
+        f'"transactionIndex":"{entry.transaction:#x}","blockHash":"{block.hash}",'
+        f'"blockTimestamp":"{block.timestamp:#x}","logIndex":"{index:#x}","removed":false}},'
+    )
+
+
+def _address(name: str, index: int) -> str:
+    return to_hex(keccak(b"logserver %s %d" % (name.encode(), index))[12:])
+
+
+def _word_of(address: str) -> str:
+    return f"0x{address[2:]:0>64}"
+
+
+def _words(*values: int) -> str:
+    return "".join(f"{value:064x}" for value in values)
+
+
+async def serve(server: LogServer, port: int) -> None:
+    """Serves until the parent ends."""
+    lifetime = Lifetime()
+    listening = await listen(server.handle, port)
+    introduction = {
+        "rpc": f"http://127.0.0.1:{port_of(listening)}",
+        "chain_id": server.chain_id,
+        "core": server.cast.core,
+        "first_block": 1,
+        "last": server.head_number(),
+        "logs": server.log_count,
+        "bytes_per_log": round(server.log_bytes / server.log_count),
+        "markets": len(server.books),
+    }
+    print(json.dumps(introduction), flush=True)
+    await lifetime.until_over()
+    listening.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="devchain.logserver", description=__doc__.split("\n")[0])
+    parser.add_argument("--logs", type=int, default=1_000_000)
+    parser.add_argument("--markets", type=int, default=40)
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    options = parser.parse_args()
+    server = LogServer(options.logs, options.markets, options.users, options.seed)
+    asyncio.run(serve(server, options.port))
+
+
+if __name__ == "__main__":
+    main()
