@@ -23,9 +23,14 @@ class Lifetime:
     def __init__(self) -> None:
         self._parent = os.getppid()
         self._over = asyncio.Event()
+        self.received: signal.Signals | None = None
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._over.set)
+            loop.add_signal_handler(number, self._receive, number)
+
+    def _receive(self, number: signal.Signals) -> None:
+        self.received = number
+        self._over.set()
 
     def end(self) -> None:
         """Ends it from within."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -180,7 +181,7 @@ async def show(seed: int, seconds: float, binary: Path, folder: Path) -> int:
             return showing.result()
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
-        return 143
+        return 128 + (lifetime.received or signal.SIGTERM)
     finally:
         screen.close()
         server.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from .program import Line
 _BUCKETS = ((0.01, "under 1 %"), (0.02, "1 to 2 %"), (0.05, "2 to 5 %"), (0.10, "5 to 10 %"),
             (0.20, "10 to 20 %"), (9e9, "over 20 %"))  # fmt: skip
 _BAR_WIDTH = 56
-_TABLE_ROWS = 10
+_MOST_ROWS = 10
+_LINES_BESIDE_THE_TABLE = 18
 _SUNK, _NEAR, _AFLOAT = "31;1", "33", "36"
 
 
@@ -41,6 +43,8 @@ class Screen:
         self._colour = self._live and "NO_COLOR" not in os.environ
         self._worst_told = 0
         self._started = False
+        height = shutil.get_terminal_size().lines if self._live else 99
+        self._rows = max(2, min(_MOST_ROWS, height - _LINES_BESIDE_THE_TABLE))
 
     def say(self, sentence: str) -> None:
         """A line of its own, before or after the picture."""
@@ -55,14 +59,16 @@ class Screen:
     def close(self) -> None:
         """Gives the terminal back as it was."""
         if self._live and self._started:
-            sys.stdout.write("\x1b[?25h\n")
+            self._started = False
+            sys.stdout.write("\x1b[?7h\x1b[?25h\n")
             sys.stdout.flush()
 
     # MARK: terminal
 
     def _draw(self, picture: Picture) -> None:
         lines = [*self._heading(picture), "", *self._bars(picture), "", *self._table(picture, True)]
-        clear = "\x1b[H" if self._started else "\x1b[?25l\x1b[2J\x1b[H"
+        # The first time: no cursor, no wrapping of long lines, an empty screen.
+        clear = "\x1b[H" if self._started else "\x1b[?25l\x1b[?7l\x1b[2J\x1b[H"
         self._started = True
         body = "\x1b[K\n".join(lines)
         sys.stdout.write(f"{clear}{body}\x1b[K\n\x1b[J")
@@ -106,10 +112,10 @@ class Screen:
             f"{'pair':<12}{'user':<14}{'trigger price':>15}{'current price':>15}{'distance':>10}"
             f"{'debt':>22}"
         )
-        rows = [self._row(line) for line in picture.candidates[:_TABLE_ROWS]]
+        rows = [self._row(line) for line in picture.candidates[: self._rows]]
         more = len(picture.candidates) - len(rows)
         rest = f"and {more} more" if more > 0 else ""
-        blank = [""] * (_TABLE_ROWS - len(rows)) if padded else []
+        blank = [""] * (self._rows - len(rows)) if padded else []
         agreement = (
             f"The contract, asked about all {picture.agreeing} of them at this block, agrees "
             "with every verdict."
