@@ -1,4 +1,4 @@
-"""Plays the demo: python -m devchain.demo.play [--seed N] [--seconds 70]
+"""One showing of the demo, from the empty database to the last round.
 
 Starts a private PostgreSQL and a dev chain in this process, plays the price rounds, and after
 every few of them runs the jobs as cron would. Every number in the picture is read back through
@@ -8,19 +8,17 @@ liquidation is the contract's own word that the name was right.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 from .. import signatures as sig
 from ..httpserver import listen, port_of
 from ..lifetime import Lifetime
 from . import guard
-from .program import ROOT, Program, ProgramError, Scan, find_binary
+from .program import ROOT, Program, ProgramError, Scan
 from .screen import Picture, Screen
 from .story import Story
 
@@ -65,7 +63,7 @@ class Play:
         self.program = program
         self.screen = screen
         self.seconds = seconds
-        self.named = self.accepted = self.tried = self.compared = 0
+        self.events = self.accepted = self.tried = self.compared = 0
 
     async def run(self) -> None:
         """Plays all rounds, pausing so that the whole takes about `seconds`."""
@@ -86,20 +84,21 @@ class Play:
     async def _run_jobs(self) -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
-        await self.program.run("consume-events")
+        consumed = await self.program.run("consume-events")
         await self.program.run("refresh-debt")
         scan = await self.program.scan()
         milliseconds = round(1000 * (loop.time() - start))
         positions = await self.program.positions()
         head = self.story.chain.head
         agreeing = self._compare(scan, head.number)
-        self.named += len(scan.candidates)
+        self.events += consumed["counters"].get("applied", 0)
         self.screen.show(
             Picture(
                 head.timestamp,
                 positions,
                 scan.candidates,
                 scan.counters,
+                self.events,
                 milliseconds,
                 self.story.prices,
                 self.accepted,
@@ -207,25 +206,3 @@ async def _show(story: Story, program: Program, screen: Screen, seconds: float) 
 
 def _shown(binary: Path) -> str:
     return str(binary.relative_to(ROOT)) if binary.is_relative_to(ROOT) else str(binary)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="demo", description="real prices, a chain of its own")
-    parser.add_argument("--seed", type=int, default=17, help="another seed, another story")
-    parser.add_argument("--seconds", type=float, default=70, help="how long the play takes")
-    options = parser.parse_args()
-    try:
-        binary = find_binary()
-    except ProgramError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        sys.exit(69)
-    # PostgreSQL may run under another user, who must be able to reach its folder.
-    home = ROOT / ".plimsoll"
-    home.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="demo-", dir=home))
-    folder.chmod(0o755)
-    sys.exit(asyncio.run(show(options.seed, options.seconds, binary, folder)))
-
-
-if __name__ == "__main__":
-    main()

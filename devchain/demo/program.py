@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 _TIMEOUT_SECONDS = 60
-# Done, item failures (an unknown verdict, say), and "retry later": the story goes on.
-_GOES_ON = (0, 1, 75)
+# Done, or done with item failures (an unknown verdict, say): the story goes on.
+_GOES_ON = (0, 1)
 ROOT = Path(__file__).parents[2]
 
 
@@ -44,14 +43,13 @@ class Scan:
     counters: dict[str, int]
 
 
-def find_binary() -> Path:
-    """PLIMSOLL_BINARY, or what was built last."""
-    named = os.environ.get("PLIMSOLL_BINARY")
+def find_binary(named: Path | None) -> Path:
+    """The named binary, or what was built last."""
     built = [ROOT / ".build" / kind / "plimsoll" for kind in ("release", "debug")]
-    choices = [Path(named)] if named else [path for path in built if path.exists()]
-    if not choices or not choices[0].exists():
-        raise ProgramError("the plimsoll binary is not there: run `make release` first")
-    return max(choices, key=lambda path: path.stat().st_mtime)
+    found = [path for path in ([named] if named else built) if path.exists()]
+    if not found:
+        raise ProgramError(f"{named or built[0]} is not there: run `make release` first")
+    return max(found, key=lambda path: path.stat().st_mtime).absolute()
 
 
 class Program:

@@ -28,6 +28,7 @@ class Picture:
     positions: list[Line]
     candidates: list[Line]
     counters: dict[str, int]
+    events: int
     milliseconds: int
     prices: dict[str, int]
     liquidated: int
@@ -83,7 +84,7 @@ class Screen:
             f"{counts.get('positions', 0)} positions with debt   "
             f"{counts.get('liquidatable', 0)} liquidatable   "
             f"{picture.liquidated} liquidated so far   "
-            f"jobs took {picture.milliseconds} ms",
+            f"{picture.events:,} events   jobs {picture.milliseconds} ms",
         ]
 
     def _bars(self, picture: Picture) -> list[str]:
@@ -117,7 +118,7 @@ class Screen:
         rest = f"and {more} more" if more > 0 else ""
         blank = [""] * (self._rows - len(rows)) if padded else []
         agreement = (
-            f"The contract, asked about all {picture.agreeing} of them at this block, agrees "
+            f"The contract, asked about all {picture.agreeing} positions at this block, agrees "
             "with every verdict."
         )
         title = "liquidatable, furthest over the line first"
