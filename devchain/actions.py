@@ -577,13 +577,13 @@ class Actions:
             return self._send(user, sig.SUPPLY_COLLATERAL, market.params, assets, user, b"")
         if position.borrow_shares == 0:
             worth = formulas.max_borrow(position.collateral, self._price(market) or 0, market.lltv)
-            signature, argument = "borrow(uint256)", worth * 9 // 10
+            self.world.send(user, self.broker, "borrow(uint256)", worth * 9 // 10)
         elif self.rng.random() < 0.4:
-            signature, argument = "writeDown(address)", user
+            self.world.send(user, self.broker, "writeDown(address)", user)
         else:
             state = self.world.market(market)
-            signature, argument = "repay(uint256)", formulas.debt(position, state) // 3
-        self.world.send(user, self.broker, signature, argument)
+            third = formulas.debt(position, state) // 3
+            self.world.send(user, self.broker, "repay(uint256)", third)
         return True
 
     @action(1, "SetMarketBroker", shapes=("moolah",))

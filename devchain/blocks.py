@@ -21,7 +21,8 @@ class StateEdit:
 
     kind: str
     address: str
-    value: int | bytes
+    value: int = 0
+    code: bytes = b""
     slot: int = 0
 
 

@@ -149,6 +149,18 @@ class Chain:
         dropped = [item for block in old for item in block.transactions]
         return Reorganisation(first, dropped)
 
+    def mark(self) -> tuple[int, int]:
+        """Where the chain stands, for `return_to`."""
+        return self.head.number, len(self.head.edits)
+
+    def return_to(self, mark: tuple[int, int]) -> None:
+        """Takes back everything since `mark`, edits of its block included; mines nothing."""
+        number, edits = mark
+        if number > self.head.number:
+            raise RpcError(-32602, "that point is no longer on this chain")
+        del self.blocks[number].edits[edits:]
+        self._cut(number + 1)
+
     def _reinclude(self, items: Iterable[Transaction], timestamp: int | None) -> None:
         upcoming: defaultdict[str, int] = defaultdict(int)
         chosen = []
@@ -205,13 +217,9 @@ class Chain:
         """The state after block `number`. Only read from it."""
         if number >= self.head.number:
             return self._machine
-        nearest = max(
-            (entry for entry in self._archive if entry[0] <= number),
-            default=None,
-            key=lambda entry: entry[0],
-        )
-        exact = nearest is not None and nearest[0] == number
-        if exact:
+        older = [entry for entry in self._archive if entry[0] <= number]
+        nearest = max(older, key=lambda entry: entry[0], default=None)
+        if nearest is not None and nearest[0] == number:
             return nearest[1]
         if nearest is not None and len(self._archive) >= _ARCHIVE_MACHINES:
             self._archive.remove(nearest)
@@ -325,7 +333,7 @@ def _apply_edit(machine: Machine, change: StateEdit) -> None:
         case "balance":
             machine.set_balance(change.address, change.value)
         case "code":
-            machine.set_code(change.address, change.value)
+            machine.set_code(change.address, change.code)
         case _:
             machine.set_storage(change.address, change.slot, change.value)
 

@@ -137,8 +137,9 @@ class Endpoint(Dispatcher):
 
     def _told_logs(self, logs: list[dict[str, Any] | bytes]) -> Serialised | list[dict[str, Any]]:
         mutating = [fault for fault in self.active if fault.touches_logs]
-        if not mutating and logs and isinstance(logs[0], bytes):
-            return Serialised.array(logs)
+        texts = [entry for entry in logs if isinstance(entry, bytes)]
+        if texts and not mutating:
+            return Serialised.array(texts)
         told = [json.loads(entry) if isinstance(entry, bytes) else entry for entry in logs]
         for fault in mutating:
             told = fault.mutate_logs(told)

@@ -7,6 +7,7 @@ a pipe) ends, or SIGTERM comes. Beside the `eth_` methods it has:
 
     evm_mine [count]                      evm_increaseTime [seconds]
     evm_setNextBlockTimestamp [time]      evm_setAutomine [on]
+    evm_snapshot, evm_revert [id]         back to an earlier block and time, without a new branch
     anvil_setBalance, anvil_setCode, anvil_setStorageAt, anvil_setNextBlockBaseFeePerGas
     dev_reorg {depth, keep, blocks, delay}     see `Chain.reorg`
     dev_fault {…}, dev_limits {range, logs, style}, dev_stats {reset}      see `faults.py`
@@ -39,6 +40,7 @@ class DevNode(Endpoint):
     def __init__(self, chain: Chain) -> None:
         super().__init__(chain.chain_id)
         self.chain = chain
+        self._marks: list[tuple[int, int]] = []
         self.methods |= {
             "eth_call": self.eth_call,
             "eth_estimateGas": self.estimate_gas,
@@ -58,10 +60,12 @@ class DevNode(Endpoint):
             "evm_increaseTime": lambda seconds: chain.increase_time(parse_quantity(seconds)),
             "evm_setNextBlockTimestamp": lambda at: chain.set_next_timestamp(parse_quantity(at)),
             "evm_setAutomine": self.set_automine,
-            "anvil_setBalance": lambda a, v: self._edit("balance", a, parse_quantity(v)),
-            "anvil_setCode": lambda a, code: self._edit("code", a, from_hex(code)),
+            "evm_snapshot": self.snapshot,
+            "evm_revert": self.revert,
+            "anvil_setBalance": lambda a, v: self._edit("balance", a, value=parse_quantity(v)),
+            "anvil_setCode": lambda a, code: self._edit("code", a, code=from_hex(code)),
             "anvil_setStorageAt": lambda a, slot, v: self._edit(
-                "storage", a, parse_quantity(v), parse_quantity(slot)
+                "storage", a, value=parse_quantity(v), slot=parse_quantity(slot)
             ),
             "anvil_setNextBlockBaseFeePerGas": self.set_base_fee,
             "dev_reorg": self.reorg,
@@ -216,6 +220,19 @@ class DevNode(Endpoint):
     def set_automine(self, on: bool) -> None:
         self.chain.automine = bool(on)
 
+    def snapshot(self) -> str:
+        self._marks.append(self.chain.mark())
+        return hex(len(self._marks))
+
+    def revert(self, identifier: str | int) -> bool:
+        """Goes back to a snapshot; it and all later ones are used up."""
+        index = parse_quantity(identifier) - 1
+        if not 0 <= index < len(self._marks):
+            return False
+        self.chain.return_to(self._marks[index])
+        del self._marks[index:]
+        return True
+
     def reorg(self, wanted: dict[str, Any] | int, keep: bool = True) -> dict[str, Any]:
         options = wanted if isinstance(wanted, dict) else {"depth": wanted, "keep": keep}
         done = self.chain.reorg(**options)
@@ -226,8 +243,8 @@ class DevNode(Endpoint):
             "hash": self.chain.head.hash,
         }
 
-    def _edit(self, kind: str, address: str, value: int | bytes, slot: int = 0) -> bool:
-        self.chain.edit(StateEdit(kind, address.lower(), value, slot))
+    def _edit(self, kind: str, address: str, **change: Any) -> bool:
+        self.chain.edit(StateEdit(kind, address.lower(), **change))
         return True
 
 

@@ -90,7 +90,7 @@ class World:
 
     def _set_code_of_multicall(self) -> None:
         code = artifact("Multicall3").runtime
-        self.chain.edit(StateEdit("code", sig.MULTICALL3_ADDRESS, code))
+        self.chain.edit(StateEdit("code", sig.MULTICALL3_ADDRESS, code=code))
 
     def deploy(self, name: str, types: str = "", *arguments: Any) -> str:
         """Deploys a contract in a block of its own and returns its address."""

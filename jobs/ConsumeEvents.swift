@@ -32,13 +32,13 @@ public struct ConsumeEvents: Job {
       .init("--to-block N", "go no further than this block"),
       .init("--max-blocks N", "go on by at most this many blocks per deployment"),
       .init("--window N", "blocks per transaction (default: window_blocks of the chain)"),
-      .init("--retry-set-aside", "try parked events again, however often they failed"),
+      .init("--retry-set-aside", "try markets set aside again, however often they failed"),
     ],
     details: """
-      Reads only logs and headers; writes events, markets, positions, the operation log, liquidations \
-      and the cursor. A reorganisation up to reorg_limit blocks deep is taken back first. An event \
-      that cannot be applied is tried \(attemptsMax) times, then parked with its market; other \
-      markets go on, and the run ends with 1.
+      Reads only logs and headers; writes events, markets, positions, the operation log, \
+      liquidations and the cursor. A reorganisation up to reorg_limit blocks deep is taken back \
+      first. An event that cannot be applied sets its market aside and is tried in \(attemptsMax) \
+      runs, then only when asked for; other markets go on, and the run ends with 1.
       """)
 
   /// Runs that try an event which cannot be applied, before it waits for an operator.
@@ -49,13 +49,13 @@ public struct ConsumeEvents: Job {
   var range: BlockRange
   var windowBlocks: UInt64?
   var maxBlocks: UInt64?
-  var retriesParked: Bool
+  var retriesAll: Bool
 
   public init(arguments: inout Arguments) throws(UsageError) {
     range = try arguments.blockRange("--from-block", "--to-block")
     windowBlocks = try arguments.count("--window")
     maxBlocks = try arguments.count("--max-blocks")
-    retriesParked = try arguments.flag("--retry-set-aside")
+    retriesAll = try arguments.flag("--retry-set-aside")
   }
 
   public func run(in context: JobContext) throws -> RunReport {
@@ -116,7 +116,7 @@ public struct ConsumeEvents: Job {
     _ follower: inout Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
     into report: inout RunReport
   ) throws {
-    let due = try follower.due(attemptsMax: retriesParked ? .max : Self.attemptsMax)
+    let due = try follower.due(attemptsMax: retriesAll ? .max : Self.attemptsMax)
     if due.isEmpty || context.isDryRun { return }
     try follower.derive(due, head: head)
     report.count("markets_tried_again", due.count)
@@ -131,9 +131,9 @@ public struct ConsumeEvents: Job {
     guard first <= follower.next else {
       throw Failure(
         .usage,
-        "--from-block \(first): blocks \(follower.next)...\(first - 1) of \(follower.deployment.name)"
-          + " have not been read, and events would be missing; leave --from-block out, or start at "
-          + "\(follower.next) or before")
+        "--from-block \(first): blocks \(follower.next)...\(first - 1) of "
+          + "\(follower.deployment.name) have not been read, and events would be missing; leave "
+          + "--from-block out, or start at \(follower.next) or before")
     }
     let last = min(range.last ?? .max, follower.next - 1)
     while first <= last, !context.isStopping() {

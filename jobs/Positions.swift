@@ -21,8 +21,8 @@ public struct Positions: Job {
       .init("--limit N", "rows per deployment (default 20)"),
     ],
     details: """
-      The debt is that of the last refresh-debt, the price that of the last scan-liquidations; both \
-      say at which block. For a verdict of now, run scan-liquidations.
+      The debt is that of the last refresh-debt, the price that of the last scan-liquidations. For \
+      a verdict of now, run scan-liquidations.
       """)
 
   var user: Address?

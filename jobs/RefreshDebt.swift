@@ -9,8 +9,8 @@ import Systems
 /// Brings the debt of every active position to a stated second.
 ///
 /// Interest is accrued locally with each market's own rate model, shares become assets, and from
-/// them the trigger price follows. All rows of a deployment change in one transaction, so nobody sees
-/// a half-refreshed table. Safe to re-run: the same block and second give the same rows.
+/// them the trigger price follows. All rows of a deployment change in one transaction, so nobody
+/// sees a half-refreshed table. Safe to re-run: the same block and second give the same rows.
 public struct RefreshDebt: Job {
   public static let name = "refresh-debt"
   public static let summary = "Bring the debt and trigger price of every position to now."
@@ -23,9 +23,9 @@ public struct RefreshDebt: Job {
       .init("--at TIME", "unix seconds or ISO 8601 (default: the time of the mirror's block)")
     ],
     details: """
-      Reads the mirror and, at its block, what no event carries (token decimals, caps of rate models); \
-      writes position_debt and market_now. Positions whose debt cannot be told lose their derived \
-      numbers, are counted as unknown, and the run ends with 1.
+      Reads the mirror and, at its block, what no event carries (token decimals, caps of rate \
+      models); writes position_debt and market_now. Positions whose debt cannot be told lose their \
+      derived numbers, are counted as unknown, and the run ends with 1.
       """)
 
   /// Times that the work starts again because the mirror moved.

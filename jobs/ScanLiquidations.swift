@@ -11,8 +11,8 @@ import Systems
 /// Names exactly the positions that the contract would let anyone liquidate.
 ///
 /// Judges the mirror's block: prices and flags are read there by block hash, interest is accrued to
-/// its time (`verified`) and to one block time later (`actionable`). Every position with debt gets an
-/// exact verdict or is counted as unknown with a reason; the counts add up. Nothing is sent.
+/// its time (`verified`) and to one block time later (`actionable`). Every position with debt gets
+/// an exact verdict or is counted as unknown with a reason; the counts add up. Nothing is sent.
 public struct ScanLiquidations: Job {
   public static let name = "scan-liquidations"
   public static let summary = "Name the positions that may be liquidated, exactly."
@@ -30,8 +30,8 @@ public struct ScanLiquidations: Job {
       .init("--limit N", "candidates to print (default 50; all are stored)"),
     ],
     details: """
-      Ends 75 with mirror_behind if the head is further ahead of the mirror than max_mirror_lag, and 1 \
-      if any verdict is unknown. Writes what it found to scan_market, candidate and price.
+      Ends 75 with mirror_behind if the head is further ahead of the mirror than max_mirror_lag, \
+      and 1 if any verdict is unknown. Writes what it found to scan_market, candidate and price.
       """)
 
   var block: UInt64?

@@ -7,8 +7,8 @@ import Systems
 /// Follows the blocks of one deployment and keeps its mirror: one transaction for each window, with
 /// the events, the changed rows and the cursor.
 ///
-/// It can stop or die anywhere and the next one goes on from there. No network call happens inside a
-/// transaction.
+/// It can stop or die anywhere and the next one goes on from there. No network call happens inside
+/// a transaction.
 public struct Follower<System: OnChainSystem> {
   public let system: System
   public let deployment: Deployment
@@ -48,9 +48,9 @@ public struct Follower<System: OnChainSystem> {
 
   /// Reads one window from `next` to at most `last`, and applies it.
   ///
-  /// - Parameter head: the chain's head; blocks less than the reorg limit below it may be taken back.
-  /// - Parameter commit: false: everything is tried, nothing is kept.
-  /// - Throws: `ChainError.parentMismatch` if the chain has left the blocks that were read.
+  /// Blocks less than the reorg limit below `head` may be taken back later. Without `commit`
+  /// everything is tried and nothing kept. Throws `ChainError.parentMismatch` if the chain has left
+  /// the blocks that were read.
   public mutating func step(through last: UInt64, head: UInt64, commit: Bool = true) throws -> Step
   {
     let finality = head > limits.reorg ? head - limits.reorg : 0

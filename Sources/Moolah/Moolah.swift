@@ -2,8 +2,8 @@ import Ethereum
 import Quantities
 import Systems
 
-/// Moolah (Lista Lending) and its origin Morpho Blue: isolated markets of one collateral and one loan
-/// token, debt kept in shares.
+/// Moolah (Lista Lending) and its origin Morpho Blue: isolated markets of one collateral and one
+/// loan token, debt kept in shares.
 public struct Moolah: OnChainSystem {
   public let dialect: Dialect
 

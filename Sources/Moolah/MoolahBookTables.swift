@@ -4,8 +4,8 @@ import Quantities
 import RiskCore
 import Systems
 
-// Tables `market_now`, `position_debt`, `scan_market`, `candidate`, and the shared `token`, `fact` and
-// `price`: what a book is made of, and what a judgement leaves behind.
+// Tables `market_now`, `position_debt`, `scan_market`, `candidate`, and the shared `token`, `fact`
+// and `price`: what a book is made of, and what a judgement leaves behind.
 
 extension Moolah {
   public func book(
@@ -264,7 +264,10 @@ extension Moolah {
     try tx.copyIn(
       "candidate",
       columns:
-        "run_id, market_id, user_address, block_number, block_hash, at_timestamp, certainty, outcome, debt, capacity, collateral, price, trigger_price"
+        """
+        run_id, market_id, user_address, block_number, block_hash, at_timestamp, certainty, outcome,
+        debt, capacity, collateral, price, trigger_price
+        """
     ) { rows in
       for candidate in judgement.candidates {
         rows.beginRow()

@@ -90,8 +90,7 @@ extension Moolah {
       let row = market(index).row
       return Call(
         to: row.parameters.irm,
-        signature:
-          "borrowRateView((address,address,address,address,uint256),(uint128,uint128,uint128,uint128,uint128,uint128))",
+        signature: Self.borrowRateView,
         arguments: [row.parameters.abi, market(index).state(book.facts).abi])
     case .peek(let key):
       return Call(
@@ -104,6 +103,10 @@ extension Moolah {
         arguments: [.fixedBytes(market(index).key.bytes), .address(.zero)])
     }
   }
+
+  private static let borrowRateView =
+    "borrowRateView((address,address,address,address,uint256),"
+    + "(uint128,uint128,uint128,uint128,uint128,uint128))"
 
   private func take(_ answer: CallResult, to question: Question, into book: inout MoolahBook) {
     switch question {

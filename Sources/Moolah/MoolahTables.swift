@@ -66,7 +66,11 @@ extension Moolah {
 
   /// In the order in which `marketRows(_:)` reads them.
   static let marketColumns: StaticString =
-    "id, market_key, loan_token, collateral_token, oracle, irm, lltv_wad, broker, total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares, last_update, fee_wad, rate_at_target_wad, as_of_block"
+    """
+    id, market_key, loan_token, collateral_token, oracle, irm, lltv_wad, broker,
+    total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares, last_update,
+    fee_wad, rate_at_target_wad, as_of_block
+    """
 
   func marketRows(_ rows: Rows) throws -> [Bytes32: MarketRow] {
     var markets: [Bytes32: MarketRow] = [:]
@@ -310,7 +314,11 @@ extension Moolah {
       try tx.copyIn(
         "market_before",
         columns:
-          "market_id, block_number, existed, broker, total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares, last_update, fee_wad, rate_at_target_wad, as_of_block"
+          """
+          market_id, block_number, existed, broker, total_supply_assets, total_supply_shares,
+          total_borrow_assets, total_borrow_shares, last_update, fee_wad, rate_at_target_wad,
+          as_of_block
+          """
       ) { rows in
         for (key, image) in mirror.marketImages {
           guard let id = ids[key] else { continue }
@@ -334,7 +342,10 @@ extension Moolah {
       try tx.copyIn(
         "position_before",
         columns:
-          "market_id, user_address, block_number, existed, supply_shares, borrow_shares, collateral, as_of_block"
+          """
+          market_id, user_address, block_number, existed, supply_shares, borrow_shares, collateral,
+          as_of_block
+          """
       ) { rows in
         for (key, image) in mirror.positionImages {
           guard let id = ids[key.market] else { continue }
@@ -360,7 +371,10 @@ extension Moolah {
       try tx.copyIn(
         "user_operation",
         columns:
-          "deployment_id, block_number, log_index, market_id, kind, user_address, caller, assets, shares, timestamp, transaction_hash"
+          """
+          deployment_id, block_number, log_index, market_id, kind, user_address, caller, assets,
+          shares, timestamp, transaction_hash
+          """
       ) { rows in
         for operation in mirror.operations {
           guard let id = ids[operation.market] else { continue }
@@ -383,7 +397,11 @@ extension Moolah {
       try tx.copyIn(
         "liquidation",
         columns:
-          "deployment_id, block_number, log_index, market_id, borrower, liquidator, repaid_assets, repaid_shares, seized_assets, bad_debt_assets, bad_debt_shares, write_down, timestamp, transaction_hash"
+          """
+          deployment_id, block_number, log_index, market_id, borrower, liquidator, repaid_assets,
+          repaid_shares, seized_assets, bad_debt_assets, bad_debt_shares, write_down, timestamp,
+          transaction_hash
+          """
       ) { rows in
         for liquidation in mirror.liquidations {
           guard let id = ids[liquidation.market] else { continue }
@@ -509,8 +527,10 @@ extension Moolah {
       where deployment_id = \(deployment.id) and block_number > \(ancestor)
       """)
     try tx.execute(
-      "delete from liquidation where deployment_id = \(deployment.id) and block_number > \(ancestor)"
-    )
+      """
+      delete from liquidation
+      where deployment_id = \(deployment.id) and block_number > \(ancestor)
+      """)
     try tx.execute(
       "delete from fact where deployment_id = \(deployment.id) and block_number > \(ancestor)")
     try tx.execute(
@@ -598,8 +618,8 @@ extension CopyWriter {
   }
 }
 
-/// The positions that events can change. The fee of an accrual goes to the recipient of that moment:
-/// the stored one, or any that these events set.
+/// The positions that events can change. The fee of an accrual goes to the recipient of that
+/// moment: the stored one, or any that these events set.
 private func positions(
   touchedBy events: [MoolahEvent], feeRecipient: Address
 ) -> [PositionKey] {

@@ -5,7 +5,7 @@ import Quantities
 public enum AmountText {
   /// `raw / 10^decimals`, cut (not rounded) to `digits` significant digits after the first.
   ///
-  /// - Parameter decimals: may be negative or beyond the number's own digits.
+  /// `decimals` may be negative, or beyond the number's own digits.
   public static func decimal(_ raw: U256, decimals: Int, digits: Int = 6) -> String {
     if raw.isZero { return "0" }
     var text = raw.description

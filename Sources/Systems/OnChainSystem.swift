@@ -4,7 +4,8 @@ import Postgres
 /// A system whose positions live in contracts.
 ///
 /// It says what to watch, turns logs into changes of its mirror, names the reads that a judgement
-/// needs, and judges. Jobs do the reading and decide when to write; a system never sees the network.
+/// needs, and judges. Jobs do the reading and decide when to write; a system never sees the
+/// network.
 public protocol OnChainSystem: Sendable {
   /// The rows that a window touches, before and after.
   associatedtype Mirror
@@ -32,8 +33,9 @@ public protocol OnChainSystem: Sendable {
 
   /// Applies logs in chain order. Pure.
   ///
-  /// A log that cannot be applied sets its market aside; the other markets go on. Changes in blocks
-  /// above `finality` leave the row as it was before the block, so that the block can be taken back.
+  /// A log that cannot be applied sets its market aside; the other markets go on. Changes in
+  /// blocks above `finality` leave the row as it was before the block, so that the block can be
+  /// taken back.
   func apply(
     _ logs: [Log], of deployment: Deployment, times: BlockTimes, finality: UInt64,
     to mirror: inout Mirror
@@ -79,9 +81,8 @@ public protocol OnChainSystem: Sendable {
 
   /// The exact verdict on every position with debt. Pure.
   ///
-  /// - Parameters:
-  ///   - timestamp: the second that `verified` verdicts are true at.
-  ///   - next: a later second; positions that cross the line by then are `actionable`. Nil: none.
+  /// `verified` verdicts are true at `timestamp`; positions that cross the line by `next`, a later
+  /// second, are `actionable`.
   func judge(_ book: Book, at timestamp: UInt64, next: UInt64?) -> Judgement
 
   /// The tokens of each market of a book, for showing amounts.

@@ -9,7 +9,7 @@ public final class DevChain: Sendable {
   public let multicall: String
   private let process: PythonProcess
 
-  /// - Parameter shape: "moolah" or "morpho".
+  /// A story told by a contract of shape "moolah" or "morpho".
   public init(seed: UInt64, shape: String = "moolah") throws {
     process = try PythonProcess(
       module: "devchain.scenario", arguments: ["--seed", String(seed), "--shape", shape])

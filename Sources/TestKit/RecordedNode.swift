@@ -12,7 +12,7 @@ public final class RecordedNode {
   private let process: PythonProcess
   private let transport = CurlTransport()
 
-  /// - Parameter fixture: a file of `Tests/Fixtures`.
+  /// Serves a file of `Tests/Fixtures`.
   public init(_ fixture: String) throws {
     process = try PythonProcess(
       module: "devchain.recorded", arguments: [Fixture.url(fixture).path, "--port", "0"])

@@ -87,8 +87,8 @@ import Testing
   @Test func aHeaderIsReadWithItsBloom() throws {
     let bloom = Hex.encode([UInt8](repeating: 7, count: 256))
     let body = """
-      {"id":7,"result":{"number":"0x5","hash":"\(ToyNode.hash(5))","parentHash":"\(ToyNode.hash(4))",
-      "timestamp":"0x64","logsBloom":"\(bloom)","transactions":[{"a":[1]}],"uncles":[]}}
+      {"id":7,"result":{"number":"0x5","hash":"\(ToyNode.hash(5))",
+      "parentHash":"\(ToyNode.hash(4))","timestamp":"0x64","logsBloom":"\(bloom)","transactions":[{"a":[1]}],"uncles":[]}}
       """
     let header = BlockHeader(
       number: 5, hash: ToyNode.hash(5), parentHash: ToyNode.hash(4), timestamp: 100)

@@ -82,7 +82,8 @@ import Testing
       words: [32, 1, U256(w0: 0, w1: 0, w2: 0, w3: 0xff00_0000_0000_0000)],
       error: .invalidText(offset: 32)),
     Attack(
-      description: "nothing at all", types: [.uint(256)], words: [], error: .outOfBounds(offset: 0)),
+      description: "nothing at all", types: [.uint(256)], words: [],
+      error: .outOfBounds(offset: 0)),
   ]
 
   @Test(arguments: attacks)

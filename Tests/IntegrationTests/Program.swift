@@ -19,9 +19,7 @@ final class Program: @unchecked Sendable {
   let directory: URL
   private var environment: [String: String]
 
-  /// - Parameters:
-  ///   - configuration: the text of `plimsoll.json`.
-  ///   - database: what PLIMSOLL_DATABASE says; nil: nothing is configured there.
+  /// Takes the text of `plimsoll.json` and what PLIMSOLL_DATABASE says.
   init(configuration: String, database: String?) throws {
     directory = FileManager.default.temporaryDirectory
       .appending(path: "plimsoll-\(UUID().uuidString.prefix(8))")
@@ -54,9 +52,7 @@ final class Program: @unchecked Sendable {
     return process.wait()
   }
 
-  /// Makes a process that has not been launched.
-  ///
-  /// - Parameter database: another way to the database than the program's own.
+  /// Makes a process that has not been launched, with another way to the database if need be.
   func start(_ arguments: [String], database: String? = nil) -> Running {
     var environment = environment
     if let database { environment["PLIMSOLL_DATABASE"] = database }

@@ -1,7 +1,7 @@
 import Postgres
 
-/// Everything that a deployment's mirror is, by natural keys: two databases whose dumps are equal hold
-/// the same state, whatever way they came to it.
+/// Everything that a deployment's mirror is, by natural keys: two databases whose dumps are equal
+/// hold the same state, whatever way they came to it.
 struct TableDump: Equatable {
   /// Table and row, sorted.
   let lines: [String]

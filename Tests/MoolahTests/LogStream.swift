@@ -5,7 +5,8 @@ import TestKit
 
 @testable import Moolah
 
-/// A stream of logs of Moolah's deployed bytecode, with the words that the contract held at its end.
+/// A stream of logs of Moolah's deployed bytecode, with the words that the contract held at its
+/// end.
 ///
 /// `Tests/Fixtures/Moolah/fixture_logs_*.json`; every second of the stream is one block.
 struct LogStream: Decodable {

@@ -46,7 +46,7 @@ import Testing
     #expect(pieces.positions == whole.positions)
   }
 
-  /// The images of each block, put back from the newest to the oldest, must give every earlier state.
+  /// The images of each block, put back from the newest to the oldest, give every earlier state.
   @Test(arguments: LogStream.names)
   func canTakeBackEveryBlock(_ name: String) throws {
     let (logs, times) = try LogStream.named(name).chain()

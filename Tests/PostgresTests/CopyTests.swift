@@ -91,7 +91,10 @@ private struct Stop: Error, Equatable {}
     var differences = 0
     try connection.transaction(.readOnly) { transaction in
       try transaction.copyOut(
-        "select id, kind, part, isOpen, shares, assets, owner, hash, data, name, seen from item order by id"
+        """
+        select id, kind, part, isOpen, shares, assets, owner, hash, data, name, seen
+        from item order by id
+        """
       ) { row in
         let item = items[index]
         index += 1

@@ -12,7 +12,7 @@ struct PythonCases {
     .appending(path: "../Fixtures/Quantities/generate_cases.py")
     .standardizedFileURL
 
-  /// Hands each line's fields to `body`; throws when Python fails or writes another number of lines.
+  /// Hands each line's fields to `body`; throws when Python fails or writes more or fewer lines.
   static func forEach(
     _ operation: String, count: Int, seed: Int, _ body: ([Substring]) throws -> Void
   ) throws {

@@ -3,8 +3,8 @@
     python -m devchain.demo.guard BINARY CONFIGURATION FOLDER
 
 The demo holds the other end of standard input. When the demo ends, even by kill -9, that end
-closes, and this process does its work. It runs in a session of its own, so that Ctrl-C in the
-terminal reaches the demo alone.
+closes, and this process does its work. It runs in a process group of its own, so that Ctrl-C in
+the terminal reaches the demo alone.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+from typing import ClassVar
 
 import rlp
 
@@ -49,6 +50,8 @@ def recomputed_hash(block: dict[str, str]) -> str:
 
 
 class HeaderTests(unittest.TestCase):
+    scenario: ClassVar[Scenario]
+
     @classmethod
     def setUpClass(cls) -> None:
         cls.scenario = Scenario(11)
@@ -199,6 +202,19 @@ class NodeTests(unittest.TestCase):
         for tag in ("0xffff", {"blockHash": "0x" + "12" * 32}):
             with self.assertRaises(RpcError):
                 self.call(tag)
+
+    def test_a_snapshot_brings_back_blocks_edits_and_time(self) -> None:
+        methods, chain = self.node.methods, self.world.chain
+        head, bob = chain.head.hash, account("bob")
+        snapshot = methods["evm_snapshot"]()
+        methods["anvil_setBalance"](bob, 77)
+        methods["evm_increaseTime"](3_600)
+        methods["evm_mine"](5)
+        self.assertEqual(methods["eth_getBalance"](bob), hex(77))
+        self.assertTrue(methods["evm_revert"](snapshot))
+        self.assertEqual(chain.head.hash, head)
+        self.assertEqual(methods["eth_getBalance"](bob), "0x0")
+        self.assertFalse(methods["evm_revert"](snapshot))
 
     def test_a_revert_carries_its_reason_and_data(self) -> None:
         request = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from devchain import formulas
 from devchain import signatures as sig
@@ -69,6 +69,9 @@ class SurfaceTests(unittest.TestCase):
 
 class VectorTests(unittest.TestCase):
     """`vectors.json` comes from the deployed bytecode; formulas and contracts must equal it."""
+
+    vectors: ClassVar[dict[str, Any]]
+    world: ClassVar[World]
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -216,7 +219,7 @@ class Reference:
         _, expected_interest, expected_shares = formulas.accrued(market, rate, timestamp)
         self.test.assertEqual((interest, fee_shares), (expected_interest, expected_shares))
 
-    def check_Supply(self, _: dict, words: list[int], market: Market, *__: int) -> None:
+    def check_Supply(self, _: Any, words: list[int], market: Market, *__: int) -> None:
         assets, shares = words
         totals = (market.total_supply_assets, market.total_supply_shares)
         self.test.assertTrue(
@@ -224,7 +227,7 @@ class Reference:
             or assets == formulas.to_assets_up(shares, *totals)
         )
 
-    def check_Withdraw(self, _: dict, words: list[int], market: Market, *__: int) -> None:
+    def check_Withdraw(self, _: Any, words: list[int], market: Market, *__: int) -> None:
         _, assets, shares = words
         totals = (market.total_supply_assets, market.total_supply_shares)
         self.test.assertTrue(
@@ -232,7 +235,7 @@ class Reference:
             or assets == formulas.to_assets_down(shares, *totals)
         )
 
-    def check_Borrow(self, _: dict, words: list[int], market: Market, *__: int) -> None:
+    def check_Borrow(self, _: Any, words: list[int], market: Market, *__: int) -> None:
         _, assets, shares = words
         totals = (market.total_borrow_assets, market.total_borrow_shares)
         self.test.assertTrue(
@@ -240,7 +243,7 @@ class Reference:
             or assets == formulas.to_assets_down(shares, *totals)
         )
 
-    def check_Repay(self, _: dict, words: list[int], market: Market, *__: int) -> None:
+    def check_Repay(self, _: Any, words: list[int], market: Market, *__: int) -> None:
         assets, shares = words
         totals = (market.total_borrow_assets, market.total_borrow_shares)
         self.test.assertTrue(

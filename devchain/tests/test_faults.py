@@ -12,7 +12,7 @@ import sys
 import time
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from devchain.chain import Chain
 from devchain.httpserver import listen, port_of
@@ -27,6 +27,8 @@ def request(method: str, *params: Any) -> bytes:
 
 
 class FaultTests(unittest.TestCase):
+    scenario: ClassVar[Scenario]
+
     @classmethod
     def setUpClass(cls) -> None:
         cls.scenario = Scenario(2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unittest
-from typing import Any
+from typing import Any, ClassVar
 
 from devchain.bloom import item_bits
 from devchain.logserver import LogServer
@@ -13,6 +13,8 @@ from devchain.tests.test_chain import recomputed_hash
 
 
 class LogServerTests(unittest.TestCase):
+    server: ClassVar[LogServer]
+
     @classmethod
     def setUpClass(cls) -> None:
         cls.server = LogServer(6_000, markets=5, users=80, seed=3)
