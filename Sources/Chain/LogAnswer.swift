@@ -17,7 +17,7 @@ public struct LogAnswer: Equatable, Sendable {
   /// Decodes the whole body of an answer to a single `eth_getLogs` request.
   ///
   /// Everything that ``JSONScanner`` checks is checked; each log must have each of its fields
-  /// exactly once. Cost: about two nanoseconds a byte and two allocations a log.
+  /// exactly once. Cost: about a nanosecond a byte and two allocations a log.
   public static func decode(body: [UInt8]) throws(JSONError) -> LogAnswer {
     // The closure of withUnsafeBufferPointer loses the error's type, so it returns it.
     let result: Result<LogAnswer, JSONError> = body.withUnsafeBufferPointer { bytes in

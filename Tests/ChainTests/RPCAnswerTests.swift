@@ -65,8 +65,10 @@ import Testing
   }
 
   @Test func anErrorsOtherDataIsKeptAsText() throws {
-    let body =
-      #"{"id":7,"error":{"code":-32602,"message":"invalid params","data":{"payload":"range 9009594 is bigger than range limit 2000"}}}"#
+    let body = """
+      {"id":7,"error":{"code":-32602,"message":"invalid params",
+      "data":{"payload":"range 9009594 is bigger than range limit 2000"}}}
+      """
     guard case .failure(let error) = try decode(body, count: 1)[0] else {
       Issue.record("no failure")
       return
@@ -88,7 +90,8 @@ import Testing
     let bloom = Hex.encode([UInt8](repeating: 7, count: 256))
     let body = """
       {"id":7,"result":{"number":"0x5","hash":"\(ToyNode.hash(5))",
-      "parentHash":"\(ToyNode.hash(4))","timestamp":"0x64","logsBloom":"\(bloom)","transactions":[{"a":[1]}],"uncles":[]}}
+      "parentHash":"\(ToyNode.hash(4))","timestamp":"0x64",
+      "logsBloom":"\(bloom)","transactions":[{"a":[1]}],"uncles":[]}}
       """
     let header = BlockHeader(
       number: 5, hash: ToyNode.hash(5), parentHash: ToyNode.hash(4), timestamp: 100)
@@ -125,13 +128,15 @@ import Testing
         withJSONObject: request["params"] ?? 0, options: [.sortedKeys, .withoutEscapingSlashes])
       return String(decoding: data, as: UTF8.self)
     }
-    let address = ToyNode.contract.lowercaseHex
+    let address = "\"\(ToyNode.contract.lowercaseHex)\""
+    let blocks = #""fromBlock":"0x10","toBlock":"0x1f""#
+    let point = #"{"blockHash":"\#(ToyNode.hash(1))","requireCanonical":true}"#
     #expect(
       parameters == [
-        #"[{"address":["\#(address)"],"fromBlock":"0x10","toBlock":"0x1f","topics":[["\#(ToyNode.topic)"]]}]"#,
+        #"[{"address":[\#(address)],\#(blocks),"topics":[["\#(ToyNode.topic)"]]}]"#,
         #"["0xff",false]"#, "[]",
-        #"[{"data":"0x01ab","to":"\#(address)"},{"blockHash":"\#(ToyNode.hash(1))","requireCanonical":true}]"#,
-        #"[{"data":"0x","to":"\#(address)"},"0x10"]"#,
+        #"[{"data":"0x01ab","to":\#(address)},\#(point)]"#,
+        #"[{"data":"0x","to":\#(address)},"0x10"]"#,
       ])
   }
 

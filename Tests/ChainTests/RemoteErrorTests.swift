@@ -22,7 +22,8 @@ import Testing
       (35, "ranges over 10000 blocks are not supported on freetier", nil, 10_000),
       (
         -32602,
-        "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range and no limit on the response size, or you can request any block range with a cap of 10K logs in the response. Based on your parameters and the response size limit, this block range should work: [0x1, 0x7d0]",
+        "Log response size exceeded: up to a 2K block range, or any range with at most 10K logs. "
+          + "This block range should work: [0x1, 0x7d0]",
         2000, nil
       ),
       (-32000, "query timeout exceeded", nil, nil),
