@@ -25,9 +25,9 @@ public final class PythonProcess: @unchecked Sendable {
   }
 
   deinit {
+    // It ends with its input, and was never there if it could not be started.
     try? input.fileHandleForWriting.close()
-    process.terminate()
-    process.waitUntilExit()
+    if process.isRunning { process.terminate() }
   }
 
   /// Sends one command and gives its answer, or throws what it answered as an error.
