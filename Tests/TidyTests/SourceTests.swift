@@ -83,15 +83,10 @@ import Testing
     #expect(findings(Self.floatingPoint, in: files) == [])
   }
 
-  /// What nodes say is quoted whole in tests: a line that is nothing but a text may be longer.
   @Test func linesHaveAtMostAHundredColumns() {
-    let quotation = /^\s*#?".*"#?,?$/
     let long = Repository.files(ending: ".swift").flatMap { path in
-      Repository.lines(path).filter { line in
-        line.text.count > 100
-          && !(path.hasPrefix("Tests/ChainTests/") && line.text.firstMatch(of: quotation) != nil)
-      }
-      .map { "\(path):\($0.number): \($0.text.count) columns" }
+      Repository.lines(path).filter { $0.text.count > 100 }
+        .map { "\(path):\($0.number): \($0.text.count) columns" }
     }
     #expect(long == [])
   }
