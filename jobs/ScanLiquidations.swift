@@ -25,7 +25,7 @@ public struct ScanLiquidations: Job {
         "judge a stated block, with interest to a stated second"),
     ],
     options: [
-      .init("--at-block N", "judge this block; the mirror must stand there"),
+      .init("--at-block N", "judge this block, derived from the stored events if it is past"),
       .init("--at-timestamp TIME", "accrue interest to this second, not before the block's own"),
       .init("--limit N", "candidates to print (default 50; all are stored)"),
     ],
@@ -63,13 +63,7 @@ public struct ScanLiquidations: Job {
     let deployment = try target.registered(on: context.database)
 
     // Read.
-    guard
-      var reading = try Reading(
-        system, of: deployment, markets: target.markets, on: context.database)
-    else {
-      throw Failure(.retryLater, "\(target.name): nothing has been consumed yet")
-    }
-    try check(reading.block, of: target)
+    var reading = try read(system, deployment, target, on: context.database)
     try reading.ask(target.chain, for: .verdicts, multicall: target.chainSettings.multicall)
 
     // Decide.
@@ -93,17 +87,31 @@ public struct ScanLiquidations: Job {
     tell(judgement, of: reading, at: at, target, into: &report)
   }
 
+  /// The mirror as it stands, or as it stood at a stated block.
+  private func read<System: OnChainSystem>(
+    _ system: System, _ deployment: Deployment, _ target: DeploymentContext, on db: Connection
+  ) throws -> Reading<System> {
+    guard let mirror = try Reading(system, of: deployment, markets: target.markets, on: db) else {
+      throw Failure(.retryLater, "\(target.name): nothing has been consumed yet")
+    }
+    guard let block else {
+      try check(mirror.block, of: target)
+      return mirror
+    }
+    if block == mirror.block.number { return mirror }
+    guard let header = try target.chain.header(number: block),
+      let past = try Reading(system, of: deployment, markets: target.markets, at: header, on: db)
+    else {
+      throw Failure(
+        .retryLater,
+        "--at-block \(block): the mirror of \(target.name) is at block \(mirror.block.number); "
+          + "run consume-events --to-block \(block) first")
+    }
+    return past
+  }
+
   /// Decision 2 of the design: only a mirror that is near the head is judged.
   private func check(_ mirror: BlockMark, of target: DeploymentContext) throws {
-    if let block {
-      guard block == mirror.number else {
-        throw Failure(
-          .retryLater,
-          "--at-block \(block): the mirror of \(target.name) is at block \(mirror.number); "
-            + "run consume-events --to-block \(block) first")
-      }
-      return
-    }
     let head = try target.chain.head()
     let lag = head.number > mirror.number ? head.number - mirror.number : 0
     guard lag <= target.chainSettings.maxMirrorLag else {

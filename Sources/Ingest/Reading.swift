@@ -35,6 +35,40 @@ public struct Reading<System: OnChainSystem> {
     self.book = book
   }
 
+  /// Derives the book of a block of the past from the stored events; nil if the mirror has not got
+  /// that far.
+  ///
+  /// Reads every event of the deployment up to the block. The answers at that block need a node that
+  /// still has its state.
+  public init?(
+    _ system: System, of deployment: Deployment, markets: MarketFilter, at header: BlockHeader,
+    on db: Connection
+  ) throws {
+    let block = BlockMark(header)
+    let read: (Cursor, System.Book)? = try db.transaction(.readOnly) { tx in
+      let cursor = try Cursor.read(Follower<System>.job, of: deployment.id, in: tx)
+      guard let reached = cursor.block, block.number <= reached else { return nil }
+      var mirror = system.blankMirror(following: nil)
+      try EventStore.forEachLog(
+        of: system.watched(of: deployment, in: tx), chainID: deployment.chainID,
+        through: block.number, in: tx
+      ) { log, timestamp in
+        _ = try system.apply(
+          [log], of: deployment, times: [log.blockNumber: timestamp], finality: .max, to: &mirror)
+      }
+      return (
+        cursor,
+        try system.book(from: mirror, of: deployment, markets: markets, at: block, in: tx)
+      )
+    }
+    guard let (cursor, book) = read else { return nil }
+    self.system = system
+    self.deployment = deployment
+    self.cursor = cursor
+    self.block = block
+    self.book = book
+  }
+
   /// Asks the chain, at the book's block, what the book does not know.
   public mutating func ask(_ chain: Chain, for purpose: Purpose, multicall: Address) throws {
     let questions = system.questions(about: book, for: purpose)

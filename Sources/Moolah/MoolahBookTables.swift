@@ -33,6 +33,26 @@ extension Moolah {
     return book
   }
 
+  public func book(
+    from mirror: MoolahMirror, of deployment: Deployment, markets filter: MarketFilter,
+    at block: BlockMark, in tx: borrowing Transaction
+  ) throws -> MoolahBook {
+    let ids = try storedMarkets(following: nil, of: deployment, in: tx)
+    var book = MoolahBook(
+      deployment: deployment, block: block, dialect: dialect, markets: [],
+      tokens: try tokens(of: deployment, in: tx),
+      facts: try facts(of: deployment, at: block, in: tx))
+    let positions = Dictionary(grouping: mirror.positions, by: \.key.market)
+    for (key, row) in mirror.markets.sorted(by: { $0.key < $1.key }) where filter.admits(key) {
+      guard let id = ids[key] else { continue }
+      var market = BookMarket(
+        id: id, key: key, row: row, isSetAside: mirror.setAside[key] != nil)
+      market.positions = book.positions.append(positions[key] ?? [])
+      book.markets.append(market)
+    }
+    return book
+  }
+
   private func loadPositions(
     into book: inout MoolahBook, in tx: borrowing Transaction
   ) throws {

@@ -37,6 +37,20 @@ struct BookPositions: Sendable {
   var borrowShares: [UInt128] = []
   var collateral: [UInt128] = []
 
+  /// Adds the positions with debt, and says where they stand.
+  mutating func append(
+    _ rows: [Dictionary<PositionKey, PositionRow>.Element]
+  ) -> Range<Int> {
+    let start = ids.count
+    for (key, row) in rows where row.state.borrowShares > 0 {
+      ids.append(row.id ?? 0)
+      users.append(key.user)
+      borrowShares.append(row.state.borrowShares)
+      collateral.append(row.state.collateral)
+    }
+    return start..<ids.count
+  }
+
   func state(_ index: Int) -> PositionState {
     PositionState(
       supplyShares: .zero, borrowShares: borrowShares[index], collateral: collateral[index])

@@ -190,7 +190,7 @@ extension Moolah {
   }
 
   /// Surrogate keys of the markets that a mirror follows; nil: all of the deployment.
-  private func storedMarkets(
+  func storedMarkets(
     following markets: Set<Bytes32>?, of deployment: Deployment, in tx: borrowing Transaction
   ) throws -> [Bytes32: Int32] {
     var ids: [Bytes32: Int32] = [:]

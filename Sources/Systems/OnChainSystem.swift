@@ -68,6 +68,12 @@ public protocol OnChainSystem: Sendable {
     in tx: borrowing Transaction
   ) throws -> Book
 
+  /// The same book made of a mirror that was derived from events, as of a block of the past.
+  func book(
+    from mirror: Mirror, of deployment: Deployment, markets: MarketFilter, at block: BlockMark,
+    in tx: borrowing Transaction
+  ) throws -> Book
+
   /// The calls whose answers at the book's block are needed for `purpose`.
   func questions(about book: Book, for purpose: Purpose) -> [Call]
 

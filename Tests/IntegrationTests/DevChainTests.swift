@@ -26,6 +26,27 @@ import Testing
     #expect(candidates > 0, "the story never has anything to liquidate")
   }
 
+  /// A scan of a past block finds what a scan found when the block was the newest.
+  @Test func judgesABlockOfThePast() throws {
+    let story = try Story(seed: 12, shape: "moolah")
+    var then: [(block: Int, candidates: [String: String])] = []
+    for _ in 0..<8 {
+      try story.chain.advance(20)
+      try story.consume()
+      try story.run("scan-liquidations")
+      let block = try #require(try story.chain.truth()["block"] as? Int)
+      then.append((block, try story.found().candidates))
+    }
+    for (block, candidates) in then {
+      let result = try story.program.run("scan-liquidations", "--at-block", String(block))
+      #expect(result.exit == 0 || result.exit == 1, "\(result.errors)")
+      #expect(try story.found().candidates == candidates)
+    }
+    #expect(then.contains { !$0.candidates.isEmpty })
+    let ahead = try story.program.run("scan-liquidations", "--at-block", "1000000")
+    #expect(ahead.exit == 75)
+  }
+
   // MARK: Reorganisations
 
   @Test(arguments: shapes, [1, 2, 3, 5, 8, 13, 21, 34, 55, 64])

@@ -35,6 +35,11 @@ final class Story {
     #expect(result.exit == 0 || result.exit == 1, "\(job): \(result.errors)")
   }
 
+  /// What the tables say.
+  func found() throws -> FoundTables {
+    try db.transaction(.readOnly) { tx in try FoundTables(in: tx) }
+  }
+
   // MARK: A clean run
 
   /// The tables of one run over the chain as it is now.
