@@ -8,10 +8,10 @@ public enum Blocks {
     _ headers: [BlockHeader], chainID: UInt64, in tx: borrowing Transaction
   ) throws {
     if headers.isEmpty { return }
-    let numbers = headers.map { Int64($0.number) }
+    let numbers = headers.map(\.number)
     let hashes = headers.map(\.hash)
     let parents = headers.map(\.parentHash)
-    let times = headers.map { Int64($0.timestamp) }
+    let times = headers.map(\.timestamp)
     try tx.execute(
       """
       insert into block (chain_id, number, hash, parent_hash, timestamp)
@@ -27,8 +27,8 @@ public enum Blocks {
       """)
   }
 
-  /// The deployment's own chain from `block` down, through stored parents: newest first, at most
-  /// `limit` blocks.
+  /// A block and its stored ancestors, newest first: at most `limit` of them, so that the last one
+  /// is where `limit` blocks have been taken back. Ends where a parent is not stored.
   public static func ancestry(
     of block: Bytes32, number: UInt64, limit: Int, chainID: UInt64, in tx: borrowing Transaction
   ) throws -> [(number: UInt64, hash: Bytes32)] {
@@ -67,7 +67,7 @@ public enum Blocks {
   public static func orphan(
     _ blocks: [(number: UInt64, hash: Bytes32)], chainID: UInt64, in tx: borrowing Transaction
   ) throws {
-    let numbers = blocks.map { Int64($0.number) }
+    let numbers = blocks.map(\.number)
     let hashes = blocks.map(\.hash)
     try tx.execute(
       """

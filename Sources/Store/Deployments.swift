@@ -5,23 +5,31 @@ import Postgres
 public enum Deployments {
   /// The key of the deployment, which is added when it is new.
   ///
-  /// - Throws: `PostgresError`; a name that stands for another contract is `.nameTaken`.
+  /// - Throws: `DeploymentError.taken` if the name stands for another contract, or the contract has
+  ///   another name.
   public static func register(
     name: String, chainID: UInt64, system: String, address: Address, firstBlock: UInt64,
     in tx: borrowing Transaction
   ) throws -> Int32 {
-    let known = try tx.query(
-      "select id from deployment where name = \(name) and chain_id = \(chainID) and system = \(system) and address = \(address)"
-    )
-    if let row = known.first { return try row.get(0, Int32.self) }
+    func known() throws -> Int32? {
+      try tx.query(
+        """
+        select id from deployment where name = \(name) and chain_id = \(chainID)
+          and system = \(system) and address = \(address)
+        """
+      ).first?.get(0, Int32.self)
+    }
+    if let id = try known() { return id }
     let added = try tx.query(
       """
       insert into deployment (name, chain_id, system, address, first_block)
       values (\(name), \(chainID), \(system), \(address), \(firstBlock))
       on conflict do nothing returning id
       """)
-    guard let row = added.first else { throw DeploymentError.taken(name: name) }
-    return try row.get(0, Int32.self)
+    if let row = added.first { return try row.get(0, Int32.self) }
+    // Another run may have added the very same one since; the insertion has waited for it.
+    guard let id = try known() else { throw DeploymentError.taken(name: name) }
+    return id
   }
 
   /// The key of a deployment that is already there.

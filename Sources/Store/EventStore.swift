@@ -56,7 +56,8 @@ public enum EventStore {
       on conflict do nothing returning block_number, log_index
       """
     ).map {
-      EventKey(block: try $0.get(0, UInt64.self), index: UInt32(try $0.get(1, Int32.self)))
+      EventKey(
+        block: try $0.get(0, UInt64.self), index: UInt32(bitPattern: try $0.get(1, Int32.self)))
     }
   }
 
@@ -85,8 +86,8 @@ public enum EventStore {
           address: try row.get(5, Address.self), topics: topics,
           data: try row.get(10, [UInt8].self), blockNumber: try row.get(0, UInt64.self),
           blockHash: try row.get(2, Bytes32.self), transactionHash: try row.get(3, Bytes32.self),
-          transactionIndex: UInt32(try row.get(4, Int32.self)),
-          logIndex: UInt32(try row.get(1, Int32.self))),
+          transactionIndex: UInt32(bitPattern: try row.get(4, Int32.self)),
+          logIndex: UInt32(bitPattern: try row.get(1, Int32.self))),
         try row.get(11, UInt64.self))
     }
   }

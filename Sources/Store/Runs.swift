@@ -23,7 +23,7 @@ public enum Runs {
     ).only.get(0, Int64.self)
   }
 
-  /// Closes a run; the counters are a JSON object as text.
+  /// Closes a run. `counters` is a JSON object as text.
   public static func finish(
     _ id: Int64, status: String, exitCode: Int32, counters: String, error: String?,
     fromBlock: UInt64?, toBlock: UInt64?, in tx: borrowing Transaction
