@@ -38,6 +38,13 @@ extension JSONScanner {
     return value
   }
 
+  /// A quantity below 2^63: a block's number or second, to which others are added.
+  mutating func blockQuantity() throws(JSONError) -> UInt64 {
+    let value = try quantity()
+    guard value <= UInt64(Int64.max) else { throw error(.outOfRange) }
+    return value
+  }
+
   /// A quantity below 2^32.
   mutating func smallQuantity() throws(JSONError) -> UInt32 {
     guard let value = UInt32(exactly: try quantity()) else { throw error(.outOfRange) }

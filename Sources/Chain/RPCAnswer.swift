@@ -165,13 +165,13 @@ extension JSONScanner {
     try beginObject()
     while let key = try nextKey() {
       if key.is("number") {
-        header.number = try once("number", &seen) ? quantity() : 0
+        header.number = try once("number", &seen) ? blockQuantity() : 0
       } else if key.is("hash") {
         header.hash = try once("hash", &seen) ? bytes32() : .zero
       } else if key.is("parentHash") {
         header.parentHash = try once("parentHash", &seen) ? bytes32() : .zero
       } else if key.is("timestamp") {
-        header.timestamp = try once("timestamp", &seen) ? quantity() : 0
+        header.timestamp = try once("timestamp", &seen) ? blockQuantity() : 0
       } else if key.is("logsBloom") {
         bloom = try once("logsBloom", &seen) ? bloomOrNull() : nil
       } else {
