@@ -561,6 +561,25 @@ extension Moolah {
       where m.id = b.market_id and m.deployment_id = \(deployment.id)
         and b.block_number > \(ancestor)
       """)
+    try checkNothingIsAbove(ancestor, of: deployment, in: tx)
+  }
+
+  /// A row that still claims a later block had no image: it was final. Reads every position, which
+  /// a reorganisation is rare enough for.
+  private func checkNothingIsAbove(
+    _ ancestor: UInt64, of deployment: Deployment, in tx: borrowing Transaction
+  ) throws {
+    let isAbove = try tx.query(
+      """
+      select exists (select from core_state
+          where deployment_id = \(deployment.id) and as_of_block > \(ancestor))
+        or exists (select from market
+          where deployment_id = \(deployment.id) and as_of_block > \(ancestor))
+        or exists (select from position p join market m on m.id = p.market_id
+          where m.deployment_id = \(deployment.id) and p.as_of_block > \(ancestor))
+      """
+    ).first?.get(0, Bool.self)
+    if isAbove ?? true { throw TakeBackError.imagesForgotten(ancestor: ancestor) }
   }
 
   private func takeBackCore(

@@ -54,6 +54,9 @@ public protocol OnChainSystem: Sendable {
   func setAside(of deployment: Deployment, in tx: borrowing Transaction) throws -> [SetAside]
 
   /// Brings every row back to what it was after block `ancestor`.
+  ///
+  /// - Throws: `TakeBackError` if a row was changed above it and its image is not there any more;
+  ///   nothing may be committed then.
   func takeBack(
     to ancestor: UInt64, of deployment: Deployment, in tx: borrowing Transaction) throws
 
@@ -108,6 +111,20 @@ public protocol OnChainSystem: Sendable {
     of deployment: Deployment, user: Address?, market: Bytes32?, limit: Int,
     in tx: borrowing Transaction
   ) throws -> [PositionLine]
+}
+
+/// Why blocks cannot be taken back.
+public enum TakeBackError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// Rows that changed above the ancestor are final: what they were before is not known.
+  case imagesForgotten(ancestor: UInt64)
+
+  public var description: String {
+    switch self {
+    case .imagesForgotten(let ancestor):
+      "the chain has left blocks above \(ancestor) that were final, so what was there before them "
+        + "is not known; nothing was taken back. If the node is on another chain, use another node"
+    }
+  }
 }
 
 /// What the answers are for: more is asked for a verdict than for a debt.

@@ -30,6 +30,7 @@ enum Plimsoll {
   private static func explain(_ error: any Error) -> Failure? {
     switch error {
     case let error as IngestError: Failure(.badData, error.description)
+    case let error as TakeBackError: Failure(.badData, error.description)
     case let error as CursorError: Failure(.retryLater, error.description)
     case let error as WriterError: Failure(.retryLater, error.description)
     case let error as DeploymentError: Failure(.configuration, error.description)
