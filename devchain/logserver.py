@@ -58,7 +58,8 @@ class Entry:
 class Served:
     """A block's prepared text: its header, the rate model's logs and the core's logs.
 
-    The logs' text has a comma after each log, the last one included.
+    The rate model's logs all stand before the core's. The logs' text has a comma after each log,
+    the last one included.
     """
 
     hash: str
@@ -81,11 +82,10 @@ class Book:
         self.positions: dict[str, Position] = {}
         self.rate = rng.randrange(10**8, 3 * 10**9)
 
-    def creation(self, timestamp: int) -> list[Entry]:
+    def creation(self, timestamp: int) -> Entry:
         self.market = Market(0, 0, 0, 0, timestamp, 10**17)
         data = encode(sig.PARAMS, [self.params]).hex()
-        created = Entry(self.cast.core, (_TOPICS["CreateMarket"], self.id), data, 0)
-        return [created, self._rate_update()]
+        return Entry(self.cast.core, (_TOPICS["CreateMarket"], self.id), data, 0)
 
     def entries(self, count: int, timestamp: int) -> list[Entry]:
         """About `count` logs at one time: an accrual, then operations."""
@@ -98,7 +98,7 @@ class Book:
                 found.append(entry)
         return found
 
-    def _rate_update(self) -> Entry:
+    def rate_update(self) -> Entry:
         data = _words(self.rate, formulas.INITIAL_RATE_AT_TARGET)
         return Entry(self.cast.irm, (_TOPICS["BorrowRateUpdate"], self.id), data, 0)
 
@@ -107,7 +107,7 @@ class Book:
         self._change(self.cast.fee_recipient, supply_shares=shares)
         data = _words(self.rate, interest, shares)
         topics = (_TOPICS["AccrueInterest"], self.id)
-        return [self._rate_update(), Entry(self.cast.core, topics, data, 0)]
+        return [self.rate_update(), Entry(self.cast.core, topics, data, 0)]
 
     def _change(
         self, user: str, supply_shares: int = 0, borrow_shares: int = 0, collateral: int = 0
@@ -227,6 +227,8 @@ class LogServer(Endpoint):
     def _fill(self, logs: int, rng: random.Random) -> None:
         self._seal([], _START_TIME)
         self._seal(list(self._beginnings()), _START_TIME + _BLOCK_SECONDS)
+        updates = [book.rate_update() for book in self.books]
+        self._seal(updates, _START_TIME + 2 * _BLOCK_SECONDS)
         while self.log_count < logs:
             timestamp = _START_TIME + len(self.blocks) * _BLOCK_SECONDS
             self._seal(rng.choice(self.books).entries(_LOGS_PER_BLOCK, timestamp), timestamp)
@@ -236,7 +238,7 @@ class LogServer(Endpoint):
         yield Entry(self.cast.core, (_TOPICS["SetDefaultMarketFee"],), _words(10**17), 0)
         yield Entry(self.cast.core, (_TOPICS["SetFeeRecipient"], recipient), "", 0)
         for book in self.books:
-            yield from book.creation(_START_TIME + _BLOCK_SECONDS)
+            yield book.creation(_START_TIME + _BLOCK_SECONDS)
 
     def _seal(self, entries: list[Entry], timestamp: int) -> None:
         number = len(self.blocks)
@@ -249,6 +251,7 @@ class LogServer(Endpoint):
             transaction = hashlib.sha256(b"%d/%d" % (number, entry.transaction)).hexdigest()
             transactions[f"0x{transaction}"] = None
             line = _line(entry, block, transaction, index)
+            assert entry.address == self.cast.core or not lines[self.cast.core], "out of order"
             lines[entry.address].append(line)
             self.log_count, self.log_bytes = self.log_count + 1, self.log_bytes + len(line)
         header = block.as_json(False) | {"transactions": list(transactions)}

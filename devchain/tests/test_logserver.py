@@ -64,6 +64,10 @@ class LogServerTests(unittest.TestCase):
             self.logs(topics=[[wanted]]), [e for e in logs if e["topics"][0] == wanted]
         )
 
+    def test_logs_come_in_chain_order(self) -> None:
+        places = [(int(e["blockNumber"], 16), int(e["logIndex"], 16)) for e in self.logs()]
+        self.assertEqual(places, sorted(places))
+
     def test_every_log_is_another(self) -> None:
         logs = self.logs()
         keys = {(entry["blockHash"], entry["logIndex"]) for entry in logs}
