@@ -1,0 +1,113 @@
+"""Refresh and scan of a million positions in 200 markets."""
+
+from __future__ import annotations
+
+import json
+
+import figures
+from place import Database, Node, Place, run
+
+_MARKETS = 200
+_POSITIONS = 1_000_000
+_LIQUIDATABLE = 100
+
+# Debts between 0.30 and 0.95 of what the collateral carries; the first of every 10,000 is over it.
+_POSITIONS_SQL = f"""
+insert into position (market_id, user_address, supply_shares, borrow_shares, collateral, as_of_block)
+select m.id, substr(sha256(n::text::bytea), 1, 20), 0,
+  trunc(collateral * 2000 * 0.86 * 1e6 * part), collateral, 3
+from (
+  select n, (1e15 + mod(n::numeric * 7919 * 104729, 1e6) * 1e14 + n)::numeric as collateral,
+    case when n % ({_POSITIONS} / {_LIQUIDATABLE}) = 0 then 1.01
+      else 0.30 + mod(n * 31, 65) / 100.0 end as part
+  from generate_series(1, {_POSITIONS}) n
+) p join (select id, row_number() over (order by id) as place from market) m
+  on m.place = 1 + n % {_MARKETS};
+update market m set total_borrow_shares = s.shares, total_borrow_assets = trunc(s.shares / 1e6),
+  total_supply_assets = trunc(s.shares / 0.9e6), total_supply_shares = trunc(s.shares / 0.9)
+from (select market_id, sum(borrow_shares) as shares from position group by market_id) s
+where s.market_id = m.id;
+"""
+
+# The derived rows in a table of their own, and what the next refresh would write into them.
+_BARE_SQL = """
+drop table if exists debt_bare, debt_next;
+create table debt_bare (like position_debt including all) with (fillfactor = 50);
+insert into debt_bare select * from position_debt;
+create unlogged table debt_next as
+  select position_id, borrowed + 1 as borrowed, trigger_price + 1 as trigger_price
+  from position_debt;
+"""
+_BARE_UPDATE = """
+update debt_bare d set borrowed = s.borrowed, trigger_price = s.trigger_price
+from debt_next s where s.position_id = d.position_id;
+"""
+
+
+def million(place: Place, rounds: int, is_long: bool) -> None:  # noqa: ARG001
+    with Node(place, logs=0, markets=_MARKETS) as node:
+        database = place.database("million")
+        flags = node.settings(database)
+        run([place.program, "consume-events", *flags])
+        database.do(_POSITIONS_SQL)
+        database.rest()
+        first = run([place.program, "refresh-debt", *flags])
+        start = _timestamp(first.output)
+        refreshes, bare, wal = [], [], []
+        scans, reads = [], []
+        for number in range(rounds):
+            database.rest()
+            before = database.wal()
+            at = str(start + 3600 * (number + 1))
+            refreshes.append(run([place.program, "refresh-debt", *flags, "--at", at]))
+            wal.append((database.wal() - before) / 1e6)
+            database.do(_BARE_SQL)
+            database.rest()
+            bare.append(database.seconds(_BARE_UPDATE))
+            database.rest()
+            scans.append(run([place.program, "scan-liquidations", *flags]))
+            _check(scans[-1].output)
+            reads.append(_bare_read(database))
+        place.drop(database)
+    figures.header(f"{_POSITIONS:,} positions with debt in {_MARKETS} markets, seconds")
+    figures.line("refresh-debt, first time (all rows are new)", [first.seconds], 2)
+    figures.line("refresh-debt (all rows change)", [r.seconds for r in refreshes], 2)
+    figures.line("bare UPDATE of the same rows from a table", bare, 2)
+    figures.ratios("ratio of refresh-debt to the bare UPDATE", [r.seconds for r in refreshes], bare)
+    figures.line("  CPU of the program", [r.cpu_seconds for r in refreshes], 2)
+    figures.line("  write-ahead log, MB", wal)
+    figures.line("  peak memory of the program, MB", [r.megabytes for r in refreshes])
+    figures.line("scan-liquidations", [r.seconds for r in scans], 2)
+    figures.line("bare binary COPY of the same rows to nowhere", reads, 2)
+    figures.ratios("ratio of scan-liquidations to the bare COPY", [r.seconds for r in scans], reads)
+    figures.line("  CPU of the program", [r.cpu_seconds for r in scans], 2)
+    figures.line("  peak memory of the program, MB", [r.megabytes for r in scans])
+
+
+def _bare_read(database: Database) -> float:
+    rows = "select id, market_id, user_address, borrow_shares, collateral from position"
+    return database.seconds(f"\\copy ({rows} where borrow_shares > 0) to '/dev/null' (format binary)")
+
+
+def _timestamp(output: str) -> int:
+    return int(_named(json.loads(output), "bench timestamp"))
+
+
+def _check(output: str) -> None:
+    counters = json.loads(output)["counters"]
+    assert int(counters["positions"]) == _POSITIONS, counters
+    assert int(counters["liquidatable"]) == _LIQUIDATABLE, counters
+    assert int(counters["unknown"]) == 0, counters
+
+
+def _named(document: object, name: str) -> str:
+    """The value of that name, wherever it stands."""
+    if isinstance(document, dict):
+        if name in document:
+            return str(document[name])
+        document = list(document.values())
+    if isinstance(document, list):
+        for part in document:
+            if found := _named(part, name):
+                return found
+    return ""
