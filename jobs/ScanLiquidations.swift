@@ -19,7 +19,7 @@ public struct ScanLiquidations: Job {
   public static let usage = Usage(
     examples: [
       .init("plimsoll scan-liquidations", "judge the mirror's block"),
-      .init("plimsoll consume-events && plimsoll scan-liquidations --json", "as cron runs it"),
+      .init("plimsoll consume-events; plimsoll scan-liquidations --json", "as cron runs it"),
       .init(
         "plimsoll scan-liquidations --at-block 41000000 --at-timestamp 1692306000",
         "judge a stated block, with interest to a stated second"),

@@ -133,7 +133,7 @@ import Testing
     for match in text.matches(of: /`make ([a-z-]+)/) {
       #expect(targets.contains(String(match.1)), "make \(match.1)")
     }
-    for match in text.matches(of: /(?m)(?:^|`|&& |\/)plimsoll ([a-z][a-z-]+)(?:[ `\n])/) {
+    for match in text.matches(of: /(?m)(?:^|`|&& |; |\/)plimsoll ([a-z][a-z-]+)(?:[ `\n])/) {
       #expect(names.contains(String(match.1)), "plimsoll \(match.1)")
     }
   }

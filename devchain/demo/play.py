@@ -50,7 +50,7 @@ What next: point it at your own node. Put this into plimsoll.json,
 set BSC_RPC_URL, and run
 
   {binary} migrate
-  {binary} consume-events && {binary} refresh-debt && {binary} scan-liquidations
+  {binary} consume-events; {binary} refresh-debt; {binary} scan-liquidations
 
 crontab.example has the lines for cron."""
 
