@@ -86,19 +86,16 @@ extension MoolahBook {
   /// The average rate from the market's last update to `timestamp`.
   ///
   /// At the book's block the contract's own answer counts. At another second it is the local
-  /// model's, and only if the model agrees with the contract at the block.
+  /// model's, and only if the model agrees with the contract at the block. Where the contract's
+  /// model does not answer, the contract itself cannot accrue.
   func rate(of market: BookMarket, at timestamp: UInt64) -> Result<Wad, UnknownReason> {
     if market.row.parameters.irm == .zero { return .success(Wad(raw: .zero)) }
     if timestamp == block.timestamp, let asked = market.askedRate { return .success(asked) }
     if timestamp == market.row.state.lastUpdate { return .success(Wad(raw: .zero)) }
-    guard let local = try? localRate(of: market, at: timestamp) else {
-      return .failure(.unknownRate)
-    }
-    if let asked = market.askedRate {
-      guard let check = try? localRate(of: market, at: block.timestamp), check == asked else {
-        return .failure(.unknownRate)
-      }
-    }
+    guard let asked = market.askedRate,
+      let check = try? localRate(of: market, at: block.timestamp), check == asked,
+      let local = try? localRate(of: market, at: timestamp)
+    else { return .failure(.unknownRate) }
     return .success(local)
   }
 
@@ -157,11 +154,13 @@ extension MoolahBook {
       if let reason = base.unknownReason ?? quote.unknownReason { return .failure(reason) }
       guard let basePeek = base.value, let quotePeek = quote.value,
         let loanDecimals = tokens[p.loanToken]?.decimals.flatMap(UInt8.init(exactly:)),
-        let collateralDecimals = tokens[p.collateralToken]?.decimals.flatMap(UInt8.init(exactly:)),
+        let collateralDecimals = tokens[p.collateralToken]?.decimals.flatMap(UInt8.init(exactly:))
+      else { return .failure(.missingPrice) }
+      guard
         let price = try? MoolahMath.pairPrice(
           basePeek: basePeek, quotePeek: quotePeek, loanDecimals: loanDecimals,
           collateralDecimals: collateralDecimals)
-      else { return .failure(.missingPrice) }
+      else { return .failure(.arithmeticOverflow) }
       return price.isZero ? .failure(.zeroPrice) : .success(price)
     }
   }
