@@ -38,8 +38,8 @@ public struct Reading<System: OnChainSystem> {
   /// Derives the book of a block of the past from the stored events; nil if the mirror has not got
   /// that far.
   ///
-  /// Reads every event of the deployment up to the block. The answers at that block need a node that
-  /// still has its state.
+  /// Reads every event of the deployment up to the block. The answers at that block need a node
+  /// that still has its state.
   public init?(
     _ system: System, of deployment: Deployment, markets: MarketFilter, at header: BlockHeader,
     on db: Connection

@@ -53,36 +53,30 @@ extension Moolah {
     return book
   }
 
+  /// Reads in the order of the table and orders by market here: the server would sort on disk.
   private func loadPositions(
     into book: inout MoolahBook, in tx: borrowing Transaction
   ) throws {
-    var positions = BookPositions()
-    var ranges: [Int32: Range<Int>] = [:]
-    var current: Int32 = -1
-    var start = 0
+    var columns = BookPositions()
+    var marketOf: [Int32] = []
+    let indexOf = Dictionary(
+      zip(book.markets.map(\.id), Int32(0)...), uniquingKeysWith: { first, _ in first })
     try tx.forEachRow(
       """
       select id, market_id, user_address, borrow_shares, collateral from position
-      where market_id = any(\(book.markets.map { Int64($0.id) })) and borrow_shares > 0
-      order by market_id
+      where market_id = any(\(book.markets.map(\.id))) and borrow_shares > 0
       """
     ) { row in
-      let market = try row.get(1, Int32.self)
-      if market != current {
-        ranges[current] = start..<positions.ids.count
-        start = positions.ids.count
-        current = market
-      }
-      positions.ids.append(try row.get(0, Int64.self))
-      positions.users.append(try row.get(2, Address.self))
-      positions.borrowShares.append(try row.get(3, UInt128.self))
-      positions.collateral.append(try row.get(4, UInt128.self))
+      guard let market = indexOf[try row.get(1, Int32.self)] else { return }
+      marketOf.append(market)
+      columns.ids.append(try row.get(0, Int64.self))
+      columns.users.append(try row.get(2, Address.self))
+      columns.borrowShares.append(try row.get(3, UInt128.self))
+      columns.collateral.append(try row.get(4, UInt128.self))
     }
-    ranges[current] = start..<positions.ids.count
-    for index in book.markets.indices {
-      book.markets[index].positions = ranges[book.markets[index].id] ?? 0..<0
-    }
-    book.positions = positions
+    let ranges = columns.order(by: marketOf, markets: book.markets.count)
+    for index in book.markets.indices { book.markets[index].positions = ranges[index] }
+    book.positions = columns
   }
 
   private func tokens(
@@ -126,10 +120,10 @@ extension Moolah {
     var report = RefreshReport()
     try tx.execute(
       """
-      create temporary table if not exists position_debt_staged (position_id bigint,
-        borrowed numeric, trigger_price numeric) on commit delete rows
+      create temporary table position_debt_staged (position_id bigint, borrowed numeric,
+        trigger_price numeric) on commit drop
       """)
-    var unknown: [Int64] = []
+    var unknown: [Int32] = []
     try tx.copyIn("position_debt_staged", columns: "position_id, borrowed, trigger_price") { rows in
       for market in book.markets {
         let accrued: MarketState
@@ -157,16 +151,17 @@ extension Moolah {
         }
       }
     }
-    report.written = try writeStagedDebts(of: book, unknown: unknown, in: tx)
+    report.written = try writeStagedDebts(
+      report.positions, of: book, unknown: unknown, in: tx)
     report.markets = try writeTotals(of: book, at: timestamp, in: tx)
     return report
   }
 
   private func giveUp(
-    _ market: BookMarket, _ reason: UnknownReason, _ markets: inout [Int64],
+    _ market: BookMarket, _ reason: UnknownReason, _ markets: inout [Int32],
     _ report: inout RefreshReport
   ) {
-    markets.append(Int64(market.id))
+    markets.append(market.id)
     report.unknown += market.positions.count
     if !report.unknownReasons.contains(reason), !market.positions.isEmpty {
       report.unknownReasons.append(reason)
@@ -174,7 +169,7 @@ extension Moolah {
   }
 
   private func writeStagedDebts(
-    of book: MoolahBook, unknown: [Int64], in tx: borrowing Transaction
+    _ staged: Int, of book: MoolahBook, unknown: [Int32], in tx: borrowing Transaction
   ) throws -> Int {
     let updated = try tx.execute(
       """
@@ -182,14 +177,19 @@ extension Moolah {
       from position_debt_staged s where d.position_id = s.position_id
         and (d.borrowed, d.trigger_price) is distinct from (s.borrowed, s.trigger_price)
       """)
-    let added = try tx.execute(
-      """
-      insert into position_debt (position_id, borrowed, trigger_price)
-      select s.position_id, s.borrowed, s.trigger_price from position_debt_staged s
-      where not exists (select from position_debt d where d.position_id = s.position_id)
-      """)
+    // Interest changes every row as a rule, and then none is new. Conflicts are met row by row: an
+    // anti-join that is planned for an empty table would read all that this statement adds.
+    let added =
+      updated == staged
+      ? 0
+      : try tx.execute(
+        """
+        insert into position_debt (position_id, borrowed, trigger_price)
+        select position_id, borrowed, trigger_price from position_debt_staged
+        on conflict (position_id) do nothing
+        """)
     // What is closed has no debt, and what is unknown must not look known.
-    let markets = book.markets.map { Int64($0.id) }
+    let markets = book.markets.map(\.id)
     try tx.execute(
       """
       delete from position_debt d using position p
@@ -197,14 +197,13 @@ extension Moolah {
         and (p.borrow_shares = 0 or p.market_id = any(\(unknown)))
       """)
     try tx.execute("delete from market_now where market_id = any(\(unknown))")
-    try tx.execute("delete from position_debt_staged")
     return updated + added
   }
 
   private func writeTotals(
     of book: MoolahBook, at timestamp: UInt64, in tx: borrowing Transaction
   ) throws -> Int {
-    var written = 0
+    var totals: [SQL] = []
     for market in book.markets {
       guard market.row.broker == nil,
         case .success(let now) = book.accrued(market, to: timestamp)
@@ -212,7 +211,7 @@ extension Moolah {
       // Without the fee the supply shares that it makes are unknown; debt does not depend on it.
       let isFeeKnown =
         market.row.isFeeKnown || book.facts.value(.fee, of: market.subject) != nil
-      try tx.execute(
+      totals.append(
         """
         insert into market_now (market_id, as_of_block, as_of_hash, as_of_timestamp,
           total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares,
@@ -228,9 +227,9 @@ extension Moolah {
           total_borrow_shares = excluded.total_borrow_shares,
           borrow_rate_wad = excluded.borrow_rate_wad
         """)
-      written += 1
     }
-    return written
+    try tx.executeBatch(totals)
+    return totals.count
   }
 
   // MARK: Answers and verdicts
@@ -238,9 +237,10 @@ extension Moolah {
   public func storeAnswers(
     of book: MoolahBook, run: Int64?, in tx: borrowing Transaction
   ) throws {
+    var answers: [SQL] = []
     for address in book.newTokens.sorted() {
       guard let token = book.tokens[address], let decimals = token.decimals else { continue }
-      try tx.execute(
+      answers.append(
         """
         insert into token (chain_id, address, decimals, symbol)
         values (\(book.deployment.chainID), \(address), \(Int16(decimals)), \(token.symbol))
@@ -248,7 +248,7 @@ extension Moolah {
         """)
     }
     for (key, value) in book.facts.new {
-      try tx.execute(
+      answers.append(
         """
         insert into fact (deployment_id, subject, name, block_number, block_hash, value, how)
         values (\(book.deployment.id), \(key.subject), \(key.name), \(book.block.number),
@@ -257,29 +257,30 @@ extension Moolah {
         """)
     }
     for (key, answer) in book.prices {
-      try tx.execute(
+      answers.append(
         """
         insert into price (chain_id, oracle, token, block_number, block_hash, value, how, run_id)
         values (\(book.deployment.chainID), \(key.oracle), \(key.token), \(book.block.number),
           \(book.block.hash), \(answer.value), 'call_at_block', \(run))
         """)
     }
+    try tx.executeBatch(answers)
   }
 
   public func store(
     _ judgement: Judgement, of book: MoolahBook, at timestamp: UInt64, run: Int64,
     in tx: borrowing Transaction
   ) throws {
-    for market in judgement.markets {
-      try tx.execute(
-        """
-        insert into scan_market (run_id, market_id, block_number, block_hash, at_timestamp, price,
-          healthy, liquidatable, unknown, unknown_reason)
-        values (\(run), \(market.marketID), \(book.block.number), \(book.block.hash), \(timestamp),
-          \(market.price), \(Int32(market.healthy)), \(Int32(market.liquidatable)),
-          \(Int32(market.unknown)), \(market.unknownReason?.code))
-        """)
+    let found: [SQL] = judgement.markets.map { market in
+      """
+      insert into scan_market (run_id, market_id, block_number, block_hash, at_timestamp, price,
+        healthy, liquidatable, unknown, unknown_reason)
+      values (\(run), \(market.marketID), \(book.block.number), \(book.block.hash), \(timestamp),
+        \(market.price), \(Int32(market.healthy)), \(Int32(market.liquidatable)),
+        \(Int32(market.unknown)), \(market.unknownReason?.code))
+      """
     }
+    try tx.executeBatch(found)
     if judgement.candidates.isEmpty { return }
     try tx.copyIn(
       "candidate",

@@ -57,6 +57,40 @@ struct BookPositions: Sendable {
   }
 }
 
+extension BookPositions {
+  /// Brings the columns into the order of the markets, keeping the order within each.
+  ///
+  /// - Parameter marketOf: the index of each position's market, below `markets`.
+  /// - Returns: where each market's positions stand now.
+  mutating func order(by marketOf: [Int32], markets: Int) -> [Range<Int>] {
+    var ends = [Int](repeating: 0, count: markets)
+    for market in marketOf { ends[Int(market)] += 1 }
+    var ranges: [Range<Int>] = []
+    var start = 0
+    for market in 0..<markets {
+      ranges.append(start..<(start + ends[market]))
+      start += ends[market]
+      ends[market] = ranges[market].lowerBound
+    }
+    let places = marketOf.map { market in
+      defer { ends[Int(market)] += 1 }
+      return ends[Int(market)]
+    }
+    ids = placed(ids, at: places)
+    users = placed(users, at: places)
+    borrowShares = placed(borrowShares, at: places)
+    collateral = placed(collateral, at: places)
+    return ranges
+  }
+}
+
+/// The column with each value moved to its place. The places are those of the column, each once.
+private func placed<Value>(_ column: [Value], at places: [Int]) -> [Value] {
+  var order = [Int](repeating: 0, count: places.count)
+  for (index, place) in places.enumerated() { order[place] = index }
+  return order.map { column[$0] }
+}
+
 /// A market of a book.
 struct BookMarket: Sendable {
   let id: Int32

@@ -254,7 +254,10 @@ extension Moolah {
     _ mirror: MoolahMirror, ids: [Bytes32: Int32], in tx: borrowing Transaction
   ) throws {
     let changed = mirror.positions.filter { $0.value.isChanged }
-    let new = changed.filter { $0.value.id == nil }
+    // In the order of the index, which also makes surrogate keys the same in every run.
+    let new = changed.filter { $0.value.id == nil }.sorted {
+      ($0.key.market, $0.key.user) < ($1.key.market, $1.key.user)
+    }
     let known = changed.filter { $0.value.id != nil }
     if !new.isEmpty {
       try tx.copyIn(
@@ -277,6 +280,7 @@ extension Moolah {
       create temporary table if not exists position_staged (id bigint, supply_shares numeric,
         borrow_shares numeric, collateral numeric, as_of_block bigint) on commit delete rows
       """)
+    try tx.execute("truncate position_staged")
     try tx.copyIn(
       "position_staged", columns: "id, supply_shares, borrow_shares, collateral, as_of_block"
     ) { rows in
@@ -294,7 +298,6 @@ extension Moolah {
         collateral = s.collateral, as_of_block = s.as_of_block
       from position_staged s where p.id = s.id
       """)
-    try tx.execute("delete from position_staged")
   }
 
   private func storeImages(

@@ -28,8 +28,8 @@ public enum TransactionMode: Sendable {
 public struct Transaction: ~Copyable {
   let connection: Connection
 
-  /// Never inlined: with the copy of `connection` optimised away, the compiler of Swift 6.3.1 cannot
-  /// specialise the callers, and a release build ends in an assertion of it.
+  /// Never inlined: with the copy of `connection` optimised away, the compiler of Swift 6.3.1
+  /// cannot specialise the callers, and a release build ends in an assertion of it.
   @inline(never)
   fileprivate init(on connection: Connection) { self.connection = connection }
 

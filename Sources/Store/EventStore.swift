@@ -34,7 +34,10 @@ public enum EventStore {
   }
 
   private static let columns: StaticString =
-    "chain_id, block_number, log_index, block_hash, transaction_hash, transaction_index, address, topic0, topic1, topic2, topic3, data"
+    """
+    chain_id, block_number, log_index, block_hash, transaction_hash, transaction_index, address,
+    topic0, topic1, topic2, topic3, data
+    """
 
   private struct EventKey: Hashable {
     let block: UInt64
