@@ -119,9 +119,8 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "Jobs", "JobRunner", "Ingest", "Moolah", "Systems", "Chain", "Store", "Postgres",
-        "Ethereum",
-        "Quantities", "TestKit",
+        "Jobs", "JobRunner", "Ingest", "Moolah", "Systems", "Chain", "Store", "Schema", "Postgres",
+        "Ethereum", "Quantities", "TestKit",
       ],
       swiftSettings: strict),
     .testTarget(name: "TidyTests", dependencies: [], swiftSettings: strict),

@@ -53,8 +53,8 @@ public struct ConsumeEvents: Job {
 
   public init(arguments: inout Arguments) throws(UsageError) {
     range = try arguments.blockRange("--from-block", "--to-block")
-    windowBlocks = try arguments.count("--window")
-    maxBlocks = try arguments.count("--max-blocks")
+    windowBlocks = try arguments.count("--window", in: 1...UInt64(Int64.max))
+    maxBlocks = try arguments.count("--max-blocks", in: 1...UInt64(Int64.max))
     retriesAll = try arguments.flag("--retry-set-aside")
   }
 
@@ -101,12 +101,13 @@ public struct ConsumeEvents: Job {
     _ follower: inout Follower<some OnChainSystem>, head: BlockHeader, in context: JobContext,
     into report: inout RunReport
   ) throws {
-    switch try follower.reconcile(head: head) {
+    switch try follower.reconcile(head: head, commit: !context.isDryRun) {
     case .unchanged: break
     case .nodeBehind(let blocks):
       context.log.warning("the node is behind the mirror", ["blocks": blocks])
       report.count("node_behind_blocks", Int(blocks))
     case .takenBack(let blocks):
+      if context.isDryRun { return report.note("dry run: \(blocks) blocks would be taken back") }
       context.log.warning("took back a reorganisation", ["blocks": blocks])
       report.count("blocks_taken_back", Int(blocks))
     }
@@ -135,14 +136,21 @@ public struct ConsumeEvents: Job {
           + "\(follower.deployment.name) have not been read, and events would be missing; leave "
           + "--from-block out, or start at \(follower.next) or before")
     }
+    // Below its first block a deployment has no events.
+    first = max(first, follower.deployment.firstBlock)
+    guard first < follower.next else { return }
     let last = min(range.last ?? .max, follower.next - 1)
+    var shared: Set<Bytes32> = []
     while first <= last, !context.isStopping() {
-      let step = try follower.fillIn(
+      let filled = try follower.fillIn(
         from: first, through: last, head: head, commit: !context.isDryRun)
-      report.count("late_events", step.applied.applied)
-      report.touched(step.range)
-      first = step.range.upperBound + 1
+      report.count("late_events", filled.step.applied.applied)
+      report.touched(filled.step.range)
+      tell(suspicious: filled.step, in: context, into: &report)
+      shared.formUnion(filled.shared)
+      first = filled.step.range.upperBound + 1
     }
+    if !shared.isEmpty, !context.isDryRun { try follower.derive(shared, head: head) }
     if first <= last { report.stopEarly() }
   }
 
@@ -164,16 +172,30 @@ public struct ConsumeEvents: Job {
       do {
         let step = try follower.step(through: last, head: head, commit: !context.isDryRun)
         tell(step, into: &report)
+        tell(suspicious: step, in: context, into: &report)
         context.progress.reach(step.range.upperBound - start + 1)
         if context.isDryRun {
           report.note("dry run: the first of the windows was tried, nothing was written")
           return
         }
       } catch ChainError.parentMismatch where reorgs < Self.reorgsMax {
+        if context.isDryRun { return }
         reorgs += 1
         try reconcile(&follower, head: try target.chain.head(), in: context, into: &report)
       }
     }
+  }
+
+  /// A bloom that speaks of logs which did not come is no proof, since blooms may say too much, but
+  /// worth a look.
+  private func tell(
+    suspicious step: Step, in context: JobContext, into report: inout RunReport
+  ) {
+    guard step.suspicious > 0 else { return }
+    context.log.warning(
+      "blooms speak of logs that did not come",
+      ["blocks": step.suspicious, "from": step.range.lowerBound, "to": step.range.upperBound])
+    report.count("suspicious_blocks", step.suspicious)
   }
 
   private func tell(_ step: Step, into report: inout RunReport) {

@@ -53,9 +53,11 @@ public struct Follower<System: OnChainSystem> {
   /// the blocks that were read.
   public mutating func step(through last: UInt64, head: UInt64, commit: Bool = true) throws -> Step
   {
-    let finality = head > limits.reorg ? head - limits.reorg : 0
+    let finality = limits.finality(of: head)
     let window = try read(
-      from: next, through: min(last, next + limits.windowBlocks - 1), everyHeaderFrom: finality + 1)
+      from: next, through: min(last, next + limits.windowBlocks - 1),
+      everyHeaderFrom: try everyHeaderFrom(finality))
+    let before = try headerBeforeTheFirst()
     let times = BlockTimes(
       window.headers.map { ($0.number, $0.timestamp) }, uniquingKeysWith: { first, _ in first })
     guard let end = window.headers.last, end.number == window.range.upperBound else {
@@ -63,24 +65,54 @@ public struct Follower<System: OnChainSystem> {
     }
 
     var applied = ApplyReport()
-    var moved = cursor
+    cursor = try write(commit: commit) { tx in
+      var mirror = try system.mirror(touchedBy: window.logs, of: deployment, in: tx)
+      applied = try system.apply(
+        window.logs, of: deployment, times: times, finality: finality, to: &mirror)
+      try Blocks.append(before + window.headers, chainID: deployment.chainID, in: tx)
+      _ = try EventStore.append(window.logs, chainID: deployment.chainID, in: tx)
+      try system.store(mirror, of: deployment, in: tx)
+      try system.prune(finality: finality, of: deployment, in: tx)
+      return try cursor.move(Self.job, of: deployment.id, to: end.number, hash: end.hash, in: tx)
+    }
+    return Step(
+      range: window.range, logs: window.logs.count, suspicious: window.suspiciousBlocks.count,
+      applied: applied)
+  }
+
+  /// A transaction of the writer.
+  ///
+  /// - Returns: where the cursor stands after it; without `commit` that is where it stood.
+  private func write(
+    commit: Bool = true, _ body: (borrowing Transaction) throws -> Cursor
+  ) throws -> Cursor {
     do {
-      try db.transaction { tx in
+      return try db.transaction { tx in
         try writer.check(in: tx)
-        var mirror = try system.mirror(touchedBy: window.logs, of: deployment, in: tx)
-        applied = try system.apply(
-          window.logs, of: deployment, times: times, finality: finality, to: &mirror)
-        try Blocks.append(window.headers, chainID: deployment.chainID, in: tx)
-        _ = try EventStore.append(window.logs, chainID: deployment.chainID, in: tx)
-        try system.store(mirror, of: deployment, in: tx)
-        try system.prune(finality: finality, of: deployment, in: tx)
-        moved = try cursor.move(
-          Self.job, of: deployment.id, to: end.number, hash: end.hash, in: tx)
+        try cursor.lock(Self.job, of: deployment.id, in: tx)
+        let moved = try body(tx)
         if !commit { throw Rehearsal() }
+        return moved
       }
-      cursor = moved
-    } catch is Rehearsal {}
-    return Step(range: window.range, logs: window.logs.count, applied: applied)
+    } catch is Rehearsal {
+      return cursor
+    }
+  }
+
+  /// Blocks that may be taken back need every header, and so do blocks that some deployment of this
+  /// chain has seen taken back: only their own headers can say that they are on the chain again.
+  private func everyHeaderFrom(_ finality: UInt64) throws -> UInt64 {
+    let orphan = try db.transaction(.readOnly) { tx in
+      try Blocks.lowestOrphan(from: next, chainID: deployment.chainID, in: tx)
+    }
+    return min(finality, orphan ?? finality)
+  }
+
+  /// A reorganisation may reach the first block that is read: then the block before it is the common
+  /// one.
+  private func headerBeforeTheFirst() throws -> [BlockHeader] {
+    guard cursor.block == nil, next > 0 else { return [] }
+    return try chain.header(number: next - 1).map { [$0] } ?? []
   }
 
   /// Reads a window, and reads it again for contracts that its own logs reveal.
@@ -105,38 +137,55 @@ public struct Follower<System: OnChainSystem> {
 
   // MARK: Reorganisations
 
-  /// Takes back what the chain has taken back.
+  /// Takes back what the chain has taken back; without `commit` it only tells what it would.
   ///
   /// - Throws: `IngestError.reorgTooDeep` if no common block is stored within the limit.
-  public mutating func reconcile(head: BlockHeader) throws -> Reconciliation {
+  public mutating func reconcile(head: BlockHeader, commit: Bool = true) throws -> Reconciliation {
     guard let block = cursor.block, let hash = cursor.hash else { return .unchanged }
     if head.number >= block, try chain.header(number: block)?.hash == hash { return .unchanged }
     // So far behind that nothing it says can be compared.
     if head.number + limits.reorg < block { return .nodeBehind(by: block - head.number) }
 
-    let own = try db.transaction(.readOnly) { tx in
-      try Blocks.ancestry(
-        of: hash, number: block, limit: Int(limits.reorg), chainID: deployment.chainID, in: tx)
-    }
+    let own = try ancestry(of: cursor)
     let theirs = try chain.headers(numbers: own.map(\.number).filter { $0 <= head.number })
     let onChain = Dictionary(
       theirs.map { ($0.number, $0.hash) }, uniquingKeysWith: { first, _ in first })
-    guard let ancestor = own.first(where: { onChain[$0.number] == $0.hash }) else {
-      throw IngestError.reorgTooDeep(block: block, limit: limits.reorg)
-    }
+    let ancestor = own.first { onChain[$0.number] == $0.hash }
     // A node that is behind, but on our chain, takes nothing back.
-    if ancestor.number == head.number { return .nodeBehind(by: block - head.number) }
+    if ancestor?.number == head.number { return .nodeBehind(by: block - head.number) }
+    let kept = try ancestor?.number ?? beforeEverything(own)
 
-    try db.transaction { tx in
-      try writer.check(in: tx)
-      try system.takeBack(to: ancestor.number, of: deployment, in: tx)
-      try Blocks.orphan(
-        own.filter { $0.number > ancestor.number }, chainID: deployment.chainID, in: tx)
-      cursor = try cursor.move(
+    cursor = try write(commit: commit) { tx in
+      try system.takeBack(to: kept, of: deployment, in: tx)
+      try Blocks.orphan(own.filter { $0.number > kept }, chainID: deployment.chainID, in: tx)
+      guard let ancestor else { return try cursor.forget(Self.job, of: deployment.id, in: tx) }
+      return try cursor.move(
         Self.job, of: deployment.id, to: ancestor.number, hash: ancestor.hash, in: tx)
-      watched = try system.watched(of: deployment, in: tx)
     }
-    return .takenBack(blocks: block - ancestor.number)
+    watched = try db.transaction(.readOnly) { tx in try system.watched(of: deployment, in: tx) }
+    return .takenBack(blocks: block - kept)
+  }
+
+  /// The block before the first, if all that was read may still be taken back.
+  private func beforeEverything(_ own: [(number: UInt64, hash: Bytes32)]) throws -> UInt64 {
+    let first = deployment.firstBlock
+    guard first > 0, let lowest = own.last?.number, lowest <= first else {
+      throw IngestError.reorgTooDeep(block: cursor.block ?? first, limit: limits.reorg)
+    }
+    return first - 1
+  }
+
+  /// The deployment's own chain, newest first, as far as it may be taken back.
+  private func ancestry(of cursor: Cursor) throws -> [(number: UInt64, hash: Bytes32)] {
+    try db.transaction(.readOnly) { tx in try ancestry(of: cursor, in: tx) }
+  }
+
+  private func ancestry(
+    of cursor: Cursor, in tx: borrowing Transaction
+  ) throws -> [(number: UInt64, hash: Bytes32)] {
+    guard let block = cursor.block, let hash = cursor.hash else { return [] }
+    return try Blocks.ancestry(
+      of: hash, number: block, limit: Int(limits.reorg), chainID: deployment.chainID, in: tx)
   }
 
   // MARK: Deriving again
@@ -152,45 +201,57 @@ public struct Follower<System: OnChainSystem> {
 
   /// Derives markets (nil: all) from their stored events, up to the cursor.
   public mutating func derive(_ markets: Set<Bytes32>?, head: UInt64) throws {
-    guard let block = cursor.block, let hash = cursor.hash else { return }
-    let finality = head > limits.reorg ? head - limits.reorg : 0
-    try db.transaction { tx in
-      try writer.check(in: tx)
-      var mirror = system.blankMirror(following: markets)
-      try EventStore.forEachLog(
-        of: watched, chainID: deployment.chainID, through: block, in: tx
-      ) { log, timestamp in
-        _ = try system.apply(
-          [log], of: deployment, times: [log.blockNumber: timestamp], finality: finality,
-          to: &mirror)
-      }
-      try system.replace(with: mirror, of: deployment, in: tx)
-      cursor = try cursor.move(Self.job, of: deployment.id, to: block, hash: hash, in: tx)
+    cursor = try write { tx in try derive(markets, head: head, in: tx) }
+  }
+
+  private func derive(
+    _ markets: Set<Bytes32>?, head: UInt64, in tx: borrowing Transaction
+  ) throws -> Cursor {
+    guard let block = cursor.block, let hash = cursor.hash else { return cursor }
+    var mirror = system.blankMirror(following: markets)
+    try EventStore.forEachLog(
+      of: watched, on: ancestry(of: cursor, in: tx), chainID: deployment.chainID, through: block,
+      in: tx
+    ) { log, timestamp in
+      _ = try system.apply(
+        [log], of: deployment, times: [log.blockNumber: timestamp],
+        finality: limits.finality(of: head), to: &mirror)
     }
+    try system.replace(with: mirror, of: deployment, in: tx)
+    return try cursor.move(Self.job, of: deployment.id, to: block, hash: hash, in: tx)
   }
 
   /// Reads blocks below the cursor again and adds what was missed; markets with late events are
-  /// derived again.
+  /// derived again, in the same transaction: a late event is late only once.
   ///
-  /// - Returns: the blocks read, and the logs that were new.
+  /// A log of a contract that other deployments watch as well may be stored and yet be missing
+  /// here, so the markets of such logs are returned, to be derived when the range is done.
   public mutating func fillIn(
     from first: UInt64, through last: UInt64, head: UInt64, commit: Bool = true
-  ) throws -> Step {
+  ) throws -> (step: Step, shared: Set<Bytes32>) {
     let window = try read(
       from: first, through: min(last, first + limits.windowBlocks - 1), everyHeaderFrom: last + 1)
     var late: [Log] = []
-    do {
-      try db.transaction { tx in
-        try writer.check(in: tx)
-        try Blocks.append(window.headers, chainID: deployment.chainID, in: tx)
-        late = try EventStore.appendNew(window.logs, chainID: deployment.chainID, in: tx)
-        if !commit { throw Rehearsal() }
+    cursor = try write(commit: commit) { tx in
+      if let block = try Blocks.contradicted(
+        by: window.headers, chainID: deployment.chainID, in: tx)
+      {
+        throw IngestError.contradiction(block: block)
       }
-    } catch is Rehearsal {}
-    if commit, !late.isEmpty { try derive(system.markets(concernedBy: late), head: head) }
+      try Blocks.append(window.headers, chainID: deployment.chainID, in: tx)
+      late = try EventStore.appendNew(window.logs, chainID: deployment.chainID, in: tx)
+      if late.isEmpty { return cursor }
+      return try derive(system.markets(concernedBy: late), head: head, in: tx)
+    }
     var applied = ApplyReport()
     applied.applied = late.count
-    return Step(range: window.range, logs: window.logs.count, applied: applied)
+    let shared = window.logs.filter { $0.address != deployment.address }
+    return (
+      Step(
+        range: window.range, logs: window.logs.count, suspicious: window.suspiciousBlocks.count,
+        applied: applied),
+      system.markets(concernedBy: shared) ?? []
+    )
   }
 }
 
@@ -208,12 +269,17 @@ public struct IngestLimits: Sendable {
     self.windowBlocks = windowBlocks
     self.reorg = reorg
   }
+
+  /// The last block that can no longer be taken back.
+  func finality(of head: UInt64) -> UInt64 { head > reorg ? head - reorg : 0 }
 }
 
 /// One window, read and applied.
 public struct Step: Sendable {
   public let range: ClosedRange<UInt64>
   public let logs: Int
+  /// Blocks whose bloom speaks of logs that did not come.
+  public let suspicious: Int
   public let applied: ApplyReport
 }
 
@@ -227,15 +293,18 @@ public enum Reconciliation: Equatable, Sendable {
 public enum IngestError: Error, Equatable, Sendable, CustomStringConvertible {
   case reorgTooDeep(block: UInt64, limit: UInt64)
   case endlessRevelations(first: UInt64)
+  case contradiction(block: UInt64)
 
   public var description: String {
     switch self {
     case .reorgTooDeep(let block, let limit):
       "the chain no longer has block \(block), nor any of the \(limit) blocks before it that were "
-        + "read; nothing was taken back. If the chain was really reorganised that deep, raise "
-        + "reorg_limit; if the node is on another chain, use another node"
+        + "read (reorg_limit); nothing was taken back. Is the node on another chain? If the chain "
+        + "really was reorganised that deep, consume the deployment anew into an empty database"
     case .endlessRevelations(let first):
       "the window from block \(first) reveals new contracts each time it is read"
+    case .contradiction(let block):
+      "the node has another block \(block) than the one that was consumed; nothing was filled in"
     }
   }
 }

@@ -126,6 +126,7 @@ private struct Execution {
     }
     var report = RunReport()
     let free = try lock(chosen, on: connection, into: &report)
+    defer { unlock(free, on: connection) }
     if free.isEmpty && !chosen.isEmpty {
       return try end(report, runID: nil, on: connection, log: log)
     }
@@ -155,6 +156,15 @@ private struct Execution {
       }
     }
     return free
+  }
+
+  /// The locks end with the connection, but the server notices its end only a while later, and the
+  /// next run of a cron line would find them taken.
+  private func unlock(_ deployments: [DeploymentConfiguration], on connection: Connection) {
+    guard leavesTraces, !connection.isClosed else { return }
+    for deployment in deployments {
+      _ = try? connection.unlock(Runs.lock(job: type.name, deployment: deployment.name))
+    }
   }
 
   // MARK: - The row

@@ -63,10 +63,38 @@ public enum Blocks {
       timestamp: try row.get(1, UInt64.self))
   }
 
+  /// The lowest block from a number on that was taken back by some deployment of the chain.
+  public static func lowestOrphan(
+    from number: UInt64, chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> UInt64? {
+    try tx.query(
+      """
+      select number from block where chain_id = \(chainID) and number >= \(number) and not canonical
+      order by number limit 1
+      """
+    ).first?.get(0, UInt64.self)
+  }
+
+  /// The first of these headers that is not the stored canonical block of its number.
+  public static func contradicted(
+    by headers: [BlockHeader], chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> UInt64? {
+    try tx.query(
+      """
+      select b.number from block b
+      join unnest(\(headers.map { Int64($0.number) }), \(headers.map(\.hash))) as now(number, hash)
+        on b.number = now.number and b.hash <> now.hash
+      where b.chain_id = \(chainID) and b.canonical order by b.number limit 1
+      """
+    ).first?.get(0, UInt64.self)
+  }
+
   /// These blocks are no longer on the chain.
   public static func orphan(
     _ blocks: [(number: UInt64, hash: Bytes32)], chainID: UInt64, in tx: borrowing Transaction
   ) throws {
+    // Two deployments of a chain may do this at once: in one order they cannot deadlock.
+    let blocks = blocks.sorted { $0.number < $1.number }
     let numbers = blocks.map(\.number)
     let hashes = blocks.map(\.hash)
     try tx.execute(

@@ -30,11 +30,27 @@ public struct Cursor: Sendable, Equatable {
   public func hold(
     _ job: String, of deployment: Int32, in tx: borrowing Transaction
   ) throws {
+    try check(job, of: deployment, lock: "for share", in: tx)
+  }
+
+  /// Takes the cursor before anything is changed: jobs that all lock it first cannot deadlock, and
+  /// whoever waits for it waits before its work and not after.
+  ///
+  /// - Throws: `CursorError.moved` if it no longer stands where it was read.
+  public func lock(
+    _ job: String, of deployment: Int32, in tx: borrowing Transaction
+  ) throws {
+    try check(job, of: deployment, lock: "for update", in: tx)
+  }
+
+  private func check(
+    _ job: String, of deployment: Int32, lock: StaticString, in tx: borrowing Transaction
+  ) throws {
     let now = try Self.decode(
       tx.query(
         """
         select block_number, block_hash, revision from cursor
-        where job = \(job) and deployment_id = \(deployment) and shard = 0 for share
+        where job = \(job) and deployment_id = \(deployment) and shard = 0 \(identifier: lock)
         """))
     guard now == self else { throw CursorError.moved }
   }
@@ -65,6 +81,20 @@ public struct Cursor: Sendable, Equatable {
     }
     guard moved == 1 else { throw CursorError.moved }
     return Cursor(block: block, hash: hash, revision: revision + 1)
+  }
+
+  /// Back to before the first block: all that was read has been taken back.
+  public func forget(
+    _ job: String, of deployment: Int32, in tx: borrowing Transaction
+  ) throws -> Cursor {
+    let gone = try tx.execute(
+      """
+      delete from cursor
+      where job = \(job) and deployment_id = \(deployment) and shard = 0
+        and revision = \(revision)
+      """)
+    guard gone == 1 else { throw CursorError.moved }
+    return .start
   }
 
   private static func decode(_ rows: Rows) throws -> Cursor {

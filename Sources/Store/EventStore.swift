@@ -64,21 +64,27 @@ public enum EventStore {
     }
   }
 
-  /// Every log of these contracts on the canonical chain up to a block, in chain order.
+  /// Every log of these contracts up to a block, in chain order: of a deployment's own blocks as far
+  /// as they are given, of the canonical chain before them. Another deployment of the chain may have
+  /// seen another fork since, and marked the newest blocks by it.
   ///
   /// Memory stays constant.
   public static func forEachLog(
-    of addresses: Set<Address>, chainID: UInt64, through last: UInt64,
-    in tx: borrowing Transaction, _ body: (Log, _ timestamp: UInt64) throws -> Void
+    of addresses: Set<Address>, on own: [(number: UInt64, hash: Bytes32)] = [], chainID: UInt64,
+    through last: UInt64, in tx: borrowing Transaction,
+    _ body: (Log, _ timestamp: UInt64) throws -> Void
   ) throws {
+    let lowest = own.last?.number ?? last + 1
     try tx.forEachRow(
       """
       select e.block_number, e.log_index, e.block_hash, e.transaction_hash, e.transaction_index,
         e.address, e.topic0, e.topic1, e.topic2, e.topic3, e.data, b.timestamp
       from event e
       join block b on b.chain_id = e.chain_id and b.number = e.block_number
-        and b.hash = e.block_hash and b.canonical
+        and b.hash = e.block_hash
       where e.chain_id = \(chainID) and e.block_number <= \(last)
+        and (b.canonical and e.block_number < \(lowest)
+          or e.block_hash = any(\(own.map(\.hash))))
         and e.address = any(\(addresses.sorted()))
       order by e.block_number, e.log_index
       """

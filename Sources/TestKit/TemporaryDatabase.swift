@@ -31,6 +31,11 @@ public final class TemporaryDatabase: Sendable {
     try self.init(template: other.name)
   }
 
+  /// A database of its own without any table, for what looks at the database itself.
+  public static func bare() throws -> TemporaryDatabase {
+    try TemporaryDatabase(template: "template0")
+  }
+
   private init(template: String?) throws {
     let cluster = try TestCluster.shared()
     name = "test_\(getpid())_\(String(UInt64.random(in: .min ... .max), radix: 36))"

@@ -60,6 +60,21 @@ final class Program: @unchecked Sendable {
       binary: Self.binary, arguments: arguments, directory: directory, environment: environment)
   }
 
+  /// Consumes, and waits for the locks of a run that was killed: the server notices its end only
+  /// when it has done what it was asked last.
+  @discardableResult
+  func consume(_ arguments: String...) throws -> Result {
+    for _ in 0..<200 {
+      let result = try run(["consume-events"] + arguments)
+      guard result.exit == 0 else {
+        throw ProgramError(message: "consume-events ended \(result.exit):\n\(result.errors)")
+      }
+      if !result.output.contains("skipped") { return result }
+      Thread.sleep(forTimeInterval: 0.05)
+    }
+    throw ProgramError(message: "the deployment stays locked")
+  }
+
   /// Runs and insists on an exit code.
   @discardableResult
   func succeed(_ arguments: String..., exit: Int32 = 0) throws -> Result {

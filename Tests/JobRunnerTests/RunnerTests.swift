@@ -287,7 +287,7 @@ import Testing
   }
 
   @Test func refusesADatabaseWithoutOrWithAnOldSchema() throws {
-    let database = try TemporaryDatabase(isEmpty: true)
+    let database = try TemporaryDatabase.bare()
     let program = try Program()
     try program.configure(database: database)
     let needed = Schema.migrations.count
@@ -317,7 +317,7 @@ import Testing
   }
 
   @Test func migrateListsAppliesAndThenHasNothingToDo() throws {
-    let database = try TemporaryDatabase(isEmpty: true)
+    let database = try TemporaryDatabase.bare()
     let program = try Program()
     try program.configure(database: database)
     let count = Schema.migrations.count

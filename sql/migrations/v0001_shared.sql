@@ -37,6 +37,8 @@ create table block (
   primary key (chain_id, number, hash)
 );
 
+create index block_orphaned on block (chain_id, number) where not canonical;
+
 -- The event store: raw logs, append-only. The key is the claim: a log enters once. Block number
 -- first, so that inserts are sequential. Logs of blocks that are not canonical stay and are not read.
 create table event (
