@@ -31,6 +31,7 @@ where s.market_id = m.id;
 
 # The derived rows in a table of their own, and what the next refresh would write into them.
 _BARE_SQL = """
+set client_min_messages = error;
 drop table if exists debt_bare, debt_next;
 create table debt_bare (like position_debt including all) with (fillfactor = 50);
 insert into debt_bare select * from position_debt;
@@ -39,6 +40,7 @@ create unlogged table debt_next as
   from position_debt;
 """
 _BARE_UPDATE = """
+set work_mem = '128MB';
 update debt_bare d set borrowed = s.borrowed, trigger_price = s.trigger_price
 from debt_next s where s.position_id = d.position_id;
 """

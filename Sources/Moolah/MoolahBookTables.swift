@@ -171,6 +171,8 @@ extension Moolah {
   private func writeStagedDebts(
     _ staged: Int, of book: MoolahBook, unknown: [Int32], in tx: borrowing Transaction
   ) throws -> Int {
+    // Room for a million rows to be joined without going through the disk in parts.
+    try tx.execute("set local work_mem = '128MB'")
     let updated = try tx.execute(
       """
       update position_debt d set borrowed = s.borrowed, trigger_price = s.trigger_price

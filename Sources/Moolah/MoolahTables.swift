@@ -170,6 +170,11 @@ extension Moolah {
     try tx.execute("delete from position_before where market_id = any(\(ids))")
     try tx.execute("delete from user_operation where market_id = any(\(ids))")
     try tx.execute("delete from liquidation where market_id = any(\(ids))")
+    try tx.execute(
+      """
+      delete from position_debt d using position p
+      where p.id = d.position_id and p.market_id = any(\(ids))
+      """)
     try tx.execute("delete from position where market_id = any(\(ids))")
     // A market that no event creates any more is no market.
     let gone = stored.filter { mirror.markets[$0.key] == nil }.values.map(Int64.init)
@@ -499,6 +504,9 @@ extension Moolah {
       ), gone as (
         delete from position p using first f
         where p.market_id = f.market_id and p.user_address = f.user_address and not f.existed
+        returning p.id
+      ), gone_debt as (
+        delete from position_debt d using gone g where d.position_id = g.id
       )
       update position p set supply_shares = f.supply_shares, borrow_shares = f.borrow_shares,
         collateral = f.collateral, as_of_block = f.as_of_block

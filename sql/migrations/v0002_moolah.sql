@@ -148,9 +148,10 @@ create table market_now (
 ) with (fillfactor = 50);
 
 -- The derived numbers of a position with debt, true at the block and second of its market_now row.
--- A null trigger price: no price is enough, since there is no collateral.
+-- A null trigger price: no price is enough, since there is no collateral. Without a foreign key: the
+-- check locks, and so rewrites, every position; who deletes positions deletes their rows here.
 create table position_debt (
-  position_id bigint primary key references position on delete cascade,
+  position_id bigint primary key,
   borrowed uint256 not null,
   trigger_price uint256
 ) with (fillfactor = 50);
