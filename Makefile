@@ -53,8 +53,9 @@ fmt: ## format the Swift sources in place
 	swift format --in-place --recursive $(SOURCES)
 
 .PHONY: bench
-bench: bootstrap ## make the figures of docs/performance.md again
-	swift run --package-path Benchmarks -c release $(SWIFT_FLAGS) bench $(ONLY)
+bench: python release ## make the figures of docs/performance.md again
+	swift run --package-path Benchmarks -c release $(SWIFT_FLAGS) bench quantities health
+	scripts/bench
 
 .PHONY: dev
 dev: release ## start the private database and bring its schema up

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 
 import figures
-from place import Node, Place, run
+from place import Node, Place, Run, run
 
 _RUNS = 50
 
 
 def idle(place: Place, rounds: int, is_long: bool) -> None:  # noqa: ARG001
-    with Node(place, logs=2_000, markets=4) as node:
+    with Node(place, logs=2_000, markets=4, users=100) as node:
         database = place.database("idle")
         job = [place.program, "consume-events", *node.settings(database)]
         run(job)
@@ -22,8 +22,7 @@ def idle(place: Place, rounds: int, is_long: bool) -> None:  # noqa: ARG001
             "python3 -c pass": [sys.executable, "-c", "pass"],
             "true": ["/bin/true"],
         }
-        found = {name: [run(command) for _ in range(3)] for name, command in commands.items()}
-        found = {name: [] for name in commands}
+        found: dict[str, list[Run]] = {name: [] for name in commands}
         for _ in range(_RUNS):  # in turn, so that a slow moment hits all
             for name, command in commands.items():
                 found[name].append(run(command))

@@ -108,10 +108,10 @@ class Database:
 class Node:
     """A log server in a process of its own."""
 
-    def __init__(self, place: Place, logs: int, markets: int) -> None:
+    def __init__(self, place: Place, logs: int, markets: int, users: int = 1) -> None:
         command = [sys.executable, "-m", "devchain.logserver", "--logs", str(logs)]
         self._process = subprocess.Popen(
-            [*command, "--markets", str(markets)],
+            [*command, "--markets", str(markets), "--users", str(users)],
             cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -142,6 +142,7 @@ public struct Follower<System: OnChainSystem> {
   /// - Throws: `IngestError.reorgTooDeep` if no common block is stored within the limit.
   public mutating func reconcile(head: BlockHeader, commit: Bool = true) throws -> Reconciliation {
     guard let block = cursor.block, let hash = cursor.hash else { return .unchanged }
+    if head.number == block, head.hash == hash { return .unchanged }
     if head.number >= block, try chain.header(number: block)?.hash == hash { return .unchanged }
     // So far behind that nothing it says can be compared.
     if head.number + limits.reorg < block { return .nodeBehind(by: block - head.number) }

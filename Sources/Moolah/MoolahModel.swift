@@ -60,8 +60,8 @@ struct BookPositions: Sendable {
 extension BookPositions {
   /// Brings the columns into the order of the markets, keeping the order within each.
   ///
-  /// - Parameter marketOf: the index of each position's market, below `markets`.
-  /// - Returns: where each market's positions stand now.
+  /// `marketOf` has the index of each position's market, below `markets`. Returns where each market's
+  /// positions stand now.
   mutating func order(by marketOf: [Int32], markets: Int) -> [Range<Int>] {
     var ends = [Int](repeating: 0, count: markets)
     for market in marketOf { ends[Int(market)] += 1 }
