@@ -62,12 +62,13 @@ extension Chain {
     if current.knowsBlockHashes, let value = try body(.hash(block)) { return value }
     for attempt in 0...limits.maxRereads {
       let number = try canonicalNumber(of: block)
-      let endpoint = currentIndex
+      let before = failovers
       guard let value = try body(.number(number)) else {
         preconditionFailure("only a hash is refused as a hash")
       }
-      // Another endpoint may have another block of that number: its answer was not checked.
-      if try canonicalNumber(of: block) == number, currentIndex == endpoint { return value }
+      // Another endpoint may have another block of that number. One that was in use in between
+      // has given answers that nobody checked, so what counts is whether there was one.
+      if try canonicalNumber(of: block) == number, failovers == before { return value }
       try pause(backoff(round: attempt))
     }
     throw unknownBlock(.header(hash: block, mustExist: true))

@@ -163,7 +163,11 @@ extension Chain {
   /// Makes the next usable endpoint the current one, if there is another.
   func failOver() {
     let order = (1...endpoints.count).map { (currentIndex + $0) % endpoints.count }
-    currentIndex = order.first { endpoints[$0].isUsable } ?? currentIndex
+    guard let next = order.first(where: { endpoints[$0].isUsable }), next != currentIndex else {
+      return
+    }
+    currentIndex = next
+    failovers += 1
   }
 
   private func unavailable(

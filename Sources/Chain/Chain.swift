@@ -21,6 +21,10 @@ public final class Chain {
 
   var endpoints: [EndpointState]
   var currentIndex = 0
+
+  /// How often another endpoint became the current one.
+  var failovers = 0
+
   var nextID: UInt64 = 1
 
   private let isStopping: () -> Bool

@@ -167,6 +167,33 @@ import Testing
     #expect(hasAnswered)
   }
 
+  @Test func aCallByNumberIsNotBelievedWhenAnotherEndpointAnsweredPartOfIt() throws {
+    var limits = ChainLimits()
+    limits.aggregateSize = 2
+    var honest = Self.node()
+    honest.knowsBlockHashes = false
+    var reorganised = honest
+    reorganised.callAnswers = [:]
+    // The first endpoint fails on the first aggregate by number, the second on the aggregate
+    // after it, so that the first one is in use before and after.
+    var callsByNumber = 0
+    var servers: [Int] = []
+    let scripted = try ScriptedChain(limits: limits, endpoints: 2) {
+      [honest, reorganised] request, endpoint in
+      let body = String(decoding: request.body, as: UTF8.self)
+      if body.contains("eth_call"), !body.contains("blockHash") {
+        callsByNumber += 1
+        if callsByNumber == 1 || callsByNumber == 3 { return .status(500) }
+        servers.append(endpoint)
+      }
+      return .body((endpoint == 0 ? honest : reorganised).answer(request.body))
+    }
+    #expect(
+      try scripted.chain.call(Self.calls(4), at: ToyNode.hash(5), multicall: multicall)
+        == Self.results(4))
+    #expect(servers.prefix(2) == [1, 0])
+  }
+
   @Test func aRawCallGivesBytesOrTheRevertsData() throws {
     var node = Self.node()
     node.lie = { method, response in
