@@ -31,26 +31,6 @@ extension Chain {
     }
   }
 
-  /// What one contract answers at the block, without an aggregate.
-  ///
-  /// Throws `reverted` with the contract's data when it reverts. An address without code
-  /// answers no bytes.
-  public func rawCall(
-    to address: Address, data: [UInt8], at block: Bytes32
-  ) throws(ChainError) -> [UInt8] {
-    try at(block) { (point) throws(ChainError) in
-      let call = RPCCall.call(to: address, data: data, at: point)
-      switch try self.exchange([call])[0] {
-      case .bytes(let bytes): return bytes
-      case .failure(let error):
-        if self.refusesBlockHash(error, call, point) { return nil }
-        if case .reverted(let data) = error.kind(of: call.method) { throw .reverted(data: data) }
-        throw self.refused(error, call)
-      default: preconditionFailure("the answer to a call is bytes")
-      }
-    }
-  }
-
   // MARK: The block
 
   /// Runs `body` for the block: by hash, or by number where the endpoint wants that.

@@ -194,26 +194,6 @@ import Testing
     #expect(servers.prefix(2) == [1, 0])
   }
 
-  @Test func aRawCallGivesBytesOrTheRevertsData() throws {
-    var node = Self.node()
-    node.lie = { method, response in
-      if method == "eth_call" { response["result"] = "0x0102" }
-    }
-    let data = try ScriptedChain(node).chain.rawCall(
-      to: ToyNode.contract, data: Multicall3.aggregate3([], allowFailure: true),
-      at: ToyNode.hash(5))
-    #expect(data == [1, 2])
-    node.lie = { method, response in
-      guard method == "eth_call" else { return }
-      response["result"] = nil
-      response["error"] = ["code": 3, "message": "execution reverted", "data": "0xbad0"]
-    }
-    let scripted = try ScriptedChain(node)
-    #expect(throws: ChainError.reverted(data: [0xBA, 0xD0])) {
-      try scripted.chain.rawCall(to: ToyNode.contract, data: [], at: ToyNode.hash(5))
-    }
-  }
-
   private static func node(salt: UInt64 = 0) -> ToyNode {
     var node = ToyNode(salt: salt)
     for (call, result) in zip(calls(30), results(30)) { node.callAnswers[call.data] = result.data }
