@@ -6,7 +6,9 @@ extension Chain {
   ///
   /// The calls run inside a Multicall3 contract, many in one request; one that reverts is a
   /// failed result and harms no other. When a whole aggregate fails, for want of gas or for the
-  /// size of its answer, it is halved, down to single calls.
+  /// size of its answer, it is halved until the guilty calls are alone, which are failed results
+  /// too. A call that fails without a reason behind others is asked once more, alone: about one
+  /// small `eth_call` each, many to a request.
   ///
   /// - Parameters:
   ///   - calls: what to ask; none asks nothing.
@@ -21,13 +23,7 @@ extension Chain {
   ) throws(ChainError) -> [CallResult] {
     guard !calls.isEmpty else { return [] }
     return try at(block) { (point) throws(ChainError) in
-      var results: [CallResult] = []
-      while results.count < calls.count {
-        let next = self.aggregate(of: calls[results.count...])
-        guard let some = try self.run(next, multicall, at: point) else { return nil }
-        results += some
-      }
-      return results
+      try AggregateReader(chain: self, multicall: multicall, point: point).results(of: calls)
     }
   }
 
@@ -64,7 +60,7 @@ extension Chain {
   }
 
   /// Whether the error means that the endpoint takes no hashes; remembers it if so.
-  private func refusesBlockHash(
+  func refusesBlockHash(
     _ error: RemoteError, _ call: RPCCall, _ point: BlockPoint
   ) -> Bool {
     guard case .hash = point, error.kind(of: call.method) == .invalidParameters else {
@@ -72,71 +68,5 @@ extension Chain {
     }
     current.knowsBlockHashes = false
     return true
-  }
-
-  // MARK: Aggregates
-
-  /// The first calls, as many as one aggregate takes; at least one.
-  private func aggregate(of calls: ArraySlice<Call>) -> ArraySlice<Call> {
-    var bytes = 0
-    let fitting = calls.prefix(current.aggregateSize).prefix { call in
-      bytes += call.data.count
-      return bytes <= limits.aggregateBytes
-    }
-    return fitting.isEmpty ? calls.prefix(1) : fitting
-  }
-
-  /// The results of one aggregate, split when it fails as a whole; nil when the endpoint takes
-  /// no block hashes.
-  private func run(
-    _ calls: ArraySlice<Call>, _ multicall: Address, at point: BlockPoint
-  ) throws(ChainError) -> [CallResult]? {
-    let data = Multicall3.aggregate3(Array(calls), allowFailure: true)
-    let call = RPCCall.call(to: multicall, data: data, at: point)
-    do throws(ChainError) {
-      switch try exchange([call])[0] {
-      case .bytes(let bytes):
-        return try results(bytes, count: calls.count, multicall)
-      case .failure(let error):
-        if refusesBlockHash(error, call, point) { return nil }
-        switch error.kind(of: call.method) {
-        case .reverted(let data) where calls.count == 1:
-          return [CallResult(succeeded: false, data: data)]
-        case .callTooLarge where calls.count == 1:
-          return [CallResult(succeeded: false, data: [])]
-        case .reverted, .callTooLarge: break
-        default: throw refused(error, call)
-        }
-      default: preconditionFailure("the answer to a call is bytes")
-      }
-    } catch {
-      guard case .tooLarge = error, calls.count > 1 else { throw error }
-    }
-    return try runHalves(calls, multicall, at: point)
-  }
-
-  private func runHalves(
-    _ calls: ArraySlice<Call>, _ multicall: Address, at point: BlockPoint
-  ) throws(ChainError) -> [CallResult]? {
-    let half = (calls.count + 1) / 2
-    // The next aggregates start with what has a chance.
-    current.aggregateSize = max(1, min(current.aggregateSize, half))
-    guard let first = try run(calls.prefix(half), multicall, at: point),
-      let second = try run(calls.dropFirst(half), multicall, at: point)
-    else { return nil }
-    return first + second
-  }
-
-  private func results(
-    _ bytes: [UInt8], count: Int, _ multicall: Address
-  ) throws(ChainError) -> [CallResult] {
-    guard !bytes.isEmpty else { throw .noMulticall(multicall) }
-    do {
-      return try Multicall3.decodeAggregate3(bytes, count: count)
-    } catch {
-      throw .refused(
-        endpoint: current.endpoint.name, method: "eth_call", code: 0,
-        message: "answer of Multicall3 cannot be decoded: \(error)")
-    }
   }
 }

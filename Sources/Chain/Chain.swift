@@ -57,9 +57,7 @@ public final class Chain {
     self.name = name
     self.chainID = chainID
     self.endpoints = endpoints.map {
-      EndpointState(
-        endpoint: $0, batchSize: max(1, limits.batchSize),
-        aggregateSize: max(1, limits.aggregateSize))
+      EndpointState(endpoint: $0, batchSize: max(1, limits.batchSize))
     }
     self.transport = transport
     self.limits = limits

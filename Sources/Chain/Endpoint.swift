@@ -32,8 +32,8 @@ struct EndpointState {
   var batchSize: Int
 
   /// How many calls it can run inside one aggregate.
-  var aggregateSize: Int
+  var aggregateSize = AcceptedSize()
 
   /// How wide its windows may be.
-  var windowSize = WindowSize()
+  var windowSize = AcceptedSize()
 }

@@ -84,6 +84,17 @@ import Testing
     #expect(results == Self.results(20))
   }
 
+  @Test func anAnswerOverTheCapToOneCallIsAFailedResult() throws {
+    var node = Self.node()
+    node.callAnswers[[1, 3]] = [UInt8](repeating: 7, count: 2000)
+    let scripted = try ScriptedChain { [node] request, _ in
+      let body = node.answer(request.body)
+      return body.count > 3500 ? .failure(.tooLarge(limit: 3500)) : .body(body)
+    }
+    let results = try scripted.chain.call(Self.calls(8), at: ToyNode.hash(5), multicall: multicall)
+    #expect(results == Self.results(8, failing: [3]))
+  }
+
   @Test func aMissingMulticallIsNamed() throws {
     var node = Self.node()
     node.lie = { method, response in if method == "eth_call" { response["result"] = "0x" } }
@@ -204,7 +215,11 @@ import Testing
     (0..<count).map { Call(to: ToyNode.contract, data: [1, UInt8($0)]) }
   }
 
-  private static func results(_ count: Int) -> [CallResult] {
-    (0..<count).map { CallResult(succeeded: true, data: [UInt8($0), 7]) }
+  private static func results(_ count: Int, failing: Set<Int> = []) -> [CallResult] {
+    (0..<count).map { number in
+      failing.contains(number)
+        ? CallResult(succeeded: false, data: [])
+        : CallResult(succeeded: true, data: [UInt8(number), 7])
+    }
   }
 }

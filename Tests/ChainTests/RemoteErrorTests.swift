@@ -87,16 +87,16 @@ import Testing
 }
 
 /// How the size of windows is learnt.
-@Suite struct WindowSizeTests {
+@Suite struct AcceptedSizeTests {
   @Test func untilARefusalEverythingWantedIsAskedFor() {
-    var size = WindowSize()
+    var size = AcceptedSize()
     size.accepted(5000)
     #expect(size.size(wanted: 5000) == 5000)
     #expect(size.size(wanted: .max) == .max)
   }
 
   @Test func aRefusalHalvesAndNeverReachesZero() {
-    var size = WindowSize()
+    var size = AcceptedSize()
     var asked = UInt64.max
     for _ in 0..<64 {
       size.refused(asked)
@@ -110,13 +110,13 @@ import Testing
 
   @Test(arguments: [0, 100, 101, UInt64.max])
   func aProposalThatIsNotSmallerIsIgnored(_ blocks: UInt64) {
-    var size = WindowSize()
+    var size = AcceptedSize()
     size.refused(100, hint: RangeHint(suggestedBlocks: blocks))
     #expect(size.size(wanted: 1000) == 50)
   }
 
   @Test func itGrowsSlowlyAndUpToTheStatedMaximum() {
-    var size = WindowSize()
+    var size = AcceptedSize()
     size.refused(2000)
     for _ in 0..<3 { size.accepted(1000) }
     #expect(size.size(wanted: 9999) == 1000)
@@ -128,7 +128,7 @@ import Testing
   }
 
   @Test func smallWindowsTeachNothing() {
-    var size = WindowSize()
+    var size = AcceptedSize()
     size.refused(2000)
     for _ in 0..<20 { size.accepted(10) }
     #expect(size.size(wanted: 9999) == 1000)

@@ -22,6 +22,10 @@ struct ToyNode {
   /// Answers to calls inside aggregates, by call data; others revert.
   var callAnswers: [[UInt8]: [UInt8]] = [:]
 
+  /// Calls inside aggregates, by call data, that use up the gas: they fail, and so does each one
+  /// after them, without a reason.
+  var gasBurners: Set<[UInt8]> = []
+
   /// Whether `eth_call` takes a block's hash.
   var knowsBlockHashes = true
 
@@ -150,10 +154,16 @@ struct ToyNode {
     guard case .array(let calls)? = try ABI.decode([type], Array(data.dropFirst(4))).first else {
       throw Self.badParameters
     }
+    var hasGas = true
     let results: [ABIValue] = calls.map { call in
-      guard case .tuple(let fields) = call, case .bytes(let data) = fields[2],
-        let answer = callAnswers[data]
-      else { return .tuple([.bool(false), .bytes([0xBA, 0xD0])]) }
+      guard case .tuple(let fields) = call, case .bytes(let data) = fields[2] else {
+        return .tuple([.bool(false), .bytes([0xBA, 0xD0])])
+      }
+      if gasBurners.contains(data) { hasGas = false }
+      guard hasGas else { return .tuple([.bool(false), .bytes([])]) }
+      guard let answer = callAnswers[data] else {
+        return .tuple([.bool(false), .bytes([0xBA, 0xD0])])
+      }
       return .tuple([.bool(true), .bytes(answer)])
     }
     return ABI.encode([.array(results)])
