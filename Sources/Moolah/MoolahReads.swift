@@ -150,15 +150,24 @@ extension Moolah {
     return value.isZero ? .zero : .price(value)
   }
 
+  /// The most bytes of a symbol; a longer one is nobody's name.
+  private static let symbolBytesMax = 256
+
   /// A symbol as text: `string`, or `bytes32` of the first tokens; nil if it is neither.
+  ///
+  /// The token's owner chooses it. PostgreSQL has no U+0000 in text, and what shows nothing names
+  /// nothing.
   private func symbol(_ answer: CallResult) -> String? {
-    guard answer.succeeded, answer.data.count <= 1_024 else { return nil }
-    if answer.data.count == 32 {
-      return String(validating: answer.data.prefix { $0 != 0 }, as: UTF8.self)
-    }
-    guard case .string(let text)? = try? ABI.decode([.string], answer.data).first else {
-      return nil
-    }
+    guard answer.succeeded, answer.data.count <= 1_024, let text = text(answer.data),
+      text.utf8.count <= Self.symbolBytesMax, !text.utf8.contains(0),
+      !text.unicodeScalars.allSatisfy({ $0.properties.generalCategory == .control })
+    else { return nil }
+    return text
+  }
+
+  private func text(_ data: [UInt8]) -> String? {
+    if data.count == 32 { return String(validating: data.prefix { $0 != 0 }, as: UTF8.self) }
+    guard case .string(let text)? = try? ABI.decode([.string], data).first else { return nil }
     return text
   }
 }
