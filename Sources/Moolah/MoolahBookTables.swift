@@ -42,6 +42,7 @@ extension Moolah {
       deployment: deployment, block: block, dialect: dialect, markets: [],
       tokens: try tokens(of: deployment, in: tx),
       facts: try facts(of: deployment, at: block, in: tx))
+    book.isPast = true
     let positions = Dictionary(grouping: mirror.positions, by: \.key.market)
     for (key, row) in mirror.markets.sorted(by: { $0.key < $1.key }) where filter.admits(key) {
       guard let id = ids[key] else { continue }
@@ -97,17 +98,20 @@ extension Moolah {
   private func facts(
     of deployment: Deployment, at block: BlockMark, in tx: borrowing Transaction
   ) throws -> Facts {
-    var known: [Facts.Key: U256?] = [:]
+    var known: [Facts.Key: U256] = [:]
     let rows = try tx.query(
       """
-      select distinct on (subject, name) subject, name, value from fact
-      where deployment_id = \(deployment.id) and block_number <= \(block.number)
-      order by subject, name, block_number desc, log_index desc
+      select distinct on (f.subject, f.name) f.subject, f.name, f.value from fact f
+      where f.deployment_id = \(deployment.id) and f.block_number <= \(block.number)
+        and not exists (select from block b
+          where b.chain_id = \(deployment.chainID) and b.number = f.block_number
+            and b.hash = f.block_hash and not b.canonical)
+      order by f.subject, f.name, f.block_number desc, f.log_index desc
       """)
     for row in rows {
       let key = Facts.Key(
         subject: try row.get(0, [UInt8].self), name: try row.get(1, String.self))
-      known[key] = .some(try row.get(2, U256?.self))
+      known[key] = try row.get(2, U256.self)
     }
     return Facts(known)
   }
@@ -212,7 +216,7 @@ extension Moolah {
       else { continue }
       // Without the fee the supply shares that it makes are unknown; debt does not depend on it.
       let isFeeKnown =
-        market.row.isFeeKnown || book.facts.value(.fee, of: market.subject) != nil
+        market.row.isFeeKnown || book.facts[.fee, market.subject] != nil
       totals.append(
         """
         insert into market_now (market_id, as_of_block, as_of_hash, as_of_timestamp,
@@ -239,6 +243,21 @@ extension Moolah {
   public func storeAnswers(
     of book: MoolahBook, run: Int64?, in tx: borrowing Transaction
   ) throws {
+    var answers = book.isPast ? [] : lasting(in: book)
+    for (key, answer) in book.prices {
+      answers.append(
+        """
+        insert into price (chain_id, oracle, token, block_number, block_hash, value, how, run_id)
+        values (\(book.deployment.chainID), \(key.oracle), \(key.token), \(book.block.number),
+          \(book.block.hash), \(answer.value), 'call_at_block', \(run))
+        """)
+    }
+    try tx.executeBatch(answers)
+  }
+
+  /// What later books need not ask again. Only what was asked at the mirror's own block lasts: the
+  /// mirror takes it back with the block.
+  private func lasting(in book: MoolahBook) -> [SQL] {
     var answers: [SQL] = []
     for address in book.newTokens.sorted() {
       guard let token = book.tokens[address], let decimals = token.decimals else { continue }
@@ -258,15 +277,7 @@ extension Moolah {
         on conflict do nothing
         """)
     }
-    for (key, answer) in book.prices {
-      answers.append(
-        """
-        insert into price (chain_id, oracle, token, block_number, block_hash, value, how, run_id)
-        values (\(book.deployment.chainID), \(key.oracle), \(key.token), \(book.block.number),
-          \(book.block.hash), \(answer.value), 'call_at_block', \(run))
-        """)
-    }
-    try tx.executeBatch(answers)
+    return answers
   }
 
   public func store(

@@ -30,33 +30,33 @@ enum FactName: String, CaseIterable, Sendable {
   case fee
 }
 
-/// Facts by subject and name, as of one block. A known fact may be that there is none (nil).
+/// Facts by subject and name, as of one block.
+///
+/// What a contract did not answer is no fact: a call may fail for many reasons, so it is asked
+/// again at the next block.
 struct Facts: Sendable {
   struct Key: Hashable, Sendable {
     let subject: [UInt8]
     let name: String
   }
 
-  private(set) var known: [Key: U256?] = [:]
+  private(set) var known: [Key: U256] = [:]
   /// Facts that were asked for and are not stored yet.
-  private(set) var new: [(key: Key, value: U256?)] = []
+  private(set) var new: [(key: Key, value: U256)] = []
 
-  init(_ known: [Key: U256?] = [:]) {
+  init(_ known: [Key: U256] = [:]) {
     self.known = known
   }
 
-  /// The outer optional says whether the fact is known, the inner whether there is such a number.
-  subscript(_ name: FactName, _ subject: FactSubject) -> U256?? {
+  subscript(_ name: FactName, _ subject: FactSubject) -> U256? {
     known[Key(subject: subject.bytes, name: name.rawValue)]
   }
 
-  func value(_ name: FactName, of subject: FactSubject) -> U256? {
-    self[name, subject] ?? nil
-  }
-
+  /// Nil is no answer, and teaches nothing.
   mutating func learn(_ name: FactName, of subject: FactSubject, _ value: U256?) {
+    guard let value else { return }
     let key = Key(subject: subject.bytes, name: name.rawValue)
-    known[key] = .some(value)
+    known[key] = value
     new.append((key, value))
   }
 }

@@ -10,6 +10,8 @@ public struct MoolahBook: Sendable {
   public let deployment: Deployment
   public let block: BlockMark
   let dialect: Dialect
+  /// Derived for a block below the mirror's.
+  var isPast = false
   var markets: [BookMarket]
   var tokens: [Address: TokenLabel]
   var newTokens: Set<Address> = []
@@ -109,7 +111,7 @@ struct BookMarket: Sendable {
   /// The stored state with the fee that was asked for.
   func state(_ facts: Facts) -> MarketState {
     var state = row.state
-    if !row.isFeeKnown, let fee = facts.value(.fee, of: subject) { state.fee = Wad(raw: fee) }
+    if !row.isFeeKnown, let fee = facts[.fee, subject] { state.fee = Wad(raw: fee) }
     return state
   }
 }
@@ -141,7 +143,7 @@ extension MoolahBook {
         of: state(of: market), at: timestamp, rateAtTarget: rateAtTarget, bounds: bounds
       ).averageRate
     }
-    if let stored = facts.value(.fixedRate, of: market.subject) {
+    if let stored = facts[.fixedRate, market.subject], !stored.isZero {
       return FixedRate.rate(stored: Wad(raw: stored), bounds: bounds ?? RateBounds())
     }
     return nil
@@ -149,11 +151,11 @@ extension MoolahBook {
 
   /// Lista's bounds of a market's rate; nil for a model that has no `rateCap`, as Morpho Blue's.
   private func bounds(of market: BookMarket) -> RateBounds? {
-    guard let cap = facts.value(.rateCap, of: market.subject) else { return nil }
+    guard let cap = facts[.rateCap, market.subject] else { return nil }
     return RateBounds(
       cap: Wad(raw: cap),
-      minCap: Wad(raw: facts.value(.minCap, of: .irm(market.row.parameters.irm)) ?? .zero),
-      floor: Wad(raw: facts.value(.rateFloor, of: market.subject) ?? .zero))
+      minCap: Wad(raw: facts[.minCap, .irm(market.row.parameters.irm)] ?? .zero),
+      floor: Wad(raw: facts[.rateFloor, market.subject] ?? .zero))
   }
 
   func state(of market: BookMarket) -> MarketState { market.state(facts) }

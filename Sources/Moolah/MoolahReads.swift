@@ -118,9 +118,7 @@ extension Moolah {
     case .fixedRate(let index):
       book.facts.learn(.fixedRate, of: book.markets[index].subject, word(answer))
     case .fee(let index):
-      if let fee = word(answer, at: 5, of: 6) {
-        book.facts.learn(.fee, of: book.markets[index].subject, fee)
-      }
+      book.facts.learn(.fee, of: book.markets[index].subject, word(answer, at: 5, of: 6))
     case .decimals(let token):
       // More than 77 decimals cannot be scaled within 256 bits: as good as no answer.
       if let decimals = word(answer).flatMap({ UInt64(exactly: $0) }), decimals <= 77 {

@@ -64,6 +64,13 @@ struct StoredMirror {
     try db.transaction(.readOnly) { try moolah.setAside(of: deployment, in: $0) }
   }
 
+  /// The rows of a table.
+  func count(_ table: StaticString) throws -> Int {
+    try db.transaction(.readOnly) { tx in
+      try tx.query("select count(*) from \(identifier: table)")[0].get(0, Int.self)
+    }
+  }
+
   // MARK: Comparing
 
   /// Every row of the mirror, by its natural key instead of its surrogate key.

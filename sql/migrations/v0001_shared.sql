@@ -79,8 +79,8 @@ create table writer (
   taken_at timestamptz not null default now()
 );
 
--- Facts that no event carries, or that an event changes without a place of its own: versioned,
--- append-only. A null value says that the contract has no such function.
+-- Facts that no event carries, or that an event changes without a place of its own: versioned. A fact
+-- goes with its block when that is taken back; what a contract did not answer is no fact.
 create table fact (
   deployment_id int not null references deployment,
   subject bytea not null,
@@ -88,7 +88,7 @@ create table fact (
   block_number bigint not null,
   log_index int not null default -1,
   block_hash bytes32 not null,
-  value uint256,
+  value uint256 not null,
   how text not null check (how in ('log', 'call_at_block', 'sampled', 'config')),
   primary key (deployment_id, subject, name, block_number, log_index)
 );
