@@ -34,6 +34,9 @@ public struct ScanLiquidations: Job {
       and 1 if any verdict is unknown. Writes what it found to scan_market, candidate and price.
       """)
 
+  /// Times that the work starts again because the mirror moved.
+  static let attemptsMax = 3
+
   var block: UInt64?
   var timestamp: UInt64?
   var limit: UInt64
@@ -61,7 +64,19 @@ public struct ScanLiquidations: Job {
     into report: inout RunReport
   ) throws {
     let deployment = try target.registered(on: context.database)
+    for attempt in 1...Self.attemptsMax {
+      do {
+        return try scanOnce(system, deployment, target, in: context, into: &report)
+      } catch CursorError.moved where attempt < Self.attemptsMax {
+        context.log.info("the mirror moved, starting again", ["attempt": attempt])
+      }
+    }
+  }
 
+  private func scanOnce(
+    _ system: some OnChainSystem, _ deployment: Deployment, _ target: DeploymentContext,
+    in context: JobContext, into report: inout RunReport
+  ) throws {
     // Read.
     var reading = try read(system, deployment, target, on: context.database)
     try reading.ask(target.chain, for: .verdicts, multicall: target.chainSettings.multicall)
@@ -80,6 +95,7 @@ public struct ScanLiquidations: Job {
     // Write.
     if let run = context.runID {
       try context.database.rehearsable(context.isDryRun) { tx in
+        try reading.hold(in: tx)
         try system.storeAnswers(of: reading.book, run: run, in: tx)
         try system.store(judgement, of: reading.book, at: at, run: run, in: tx)
       }
@@ -91,21 +107,46 @@ public struct ScanLiquidations: Job {
   private func read<System: OnChainSystem>(
     _ system: System, _ deployment: Deployment, _ target: DeploymentContext, on db: Connection
   ) throws -> Reading<System> {
-    guard let mirror = try Reading(system, of: deployment, markets: target.markets, on: db) else {
+    guard let reached = try Reading<System>.reached(deployment, on: db) else {
       throw Failure(.retryLater, "\(target.name): nothing has been consumed yet")
     }
-    guard let block else {
-      try check(mirror.block, of: target)
-      return mirror
+    if let block, block != reached.number {
+      return try readPast(block, below: reached, system, deployment, target, on: db)
     }
-    if block == mirror.block.number { return mirror }
+    if block == nil { try check(reached, of: target) }
+    guard let reading = try Reading(system, of: deployment, markets: target.markets, on: db),
+      block == nil || block == reading.block.number
+    else { throw CursorError.moved }
+    return reading
+  }
+
+  private func readPast<System: OnChainSystem>(
+    _ block: UInt64, below reached: BlockMark, _ system: System, _ deployment: Deployment,
+    _ target: DeploymentContext, on db: Connection
+  ) throws -> Reading<System> {
+    guard block >= deployment.firstBlock else {
+      throw Failure(
+        .usage,
+        "--at-block \(block): \(target.name) begins at block \(deployment.firstBlock) (first_block)"
+      )
+    }
+    guard block < reached.number else {
+      throw Failure(
+        .retryLater,
+        "--at-block \(block): the mirror of \(target.name) is at block \(reached.number); "
+          + "run consume-events --to-block \(block) first")
+    }
+    // The stored events and the node's answers must be of one chain: the node's block at the
+    // mirror's height tells, since it stands on all below.
     guard let header = try target.chain.header(number: block),
-      let past = try Reading(system, of: deployment, markets: target.markets, at: header, on: db)
+      try target.chain.header(number: reached.number)?.hash == reached.hash,
+      let past = try Reading(
+        system, of: deployment, markets: target.markets, at: header, below: reached, on: db)
     else {
       throw Failure(
         .retryLater,
-        "--at-block \(block): the mirror of \(target.name) is at block \(mirror.block.number); "
-          + "run consume-events --to-block \(block) first")
+        "--at-block \(block): the node of \(target.name) does not have the mirror's blocks up to "
+          + "\(reached.number); run consume-events first")
     }
     return past
   }

@@ -11,7 +11,8 @@ public struct Reading<System: OnChainSystem> {
   public let block: BlockMark
   public private(set) var book: System.Book
 
-  private let cursor: Cursor
+  /// Nil: a block of the past, which does not move with the mirror.
+  private let cursor: Cursor?
 
   /// Reads the book in one snapshot; nil if no block has been consumed yet.
   public init?(
@@ -35,37 +36,49 @@ public struct Reading<System: OnChainSystem> {
     self.book = book
   }
 
-  /// Derives the book of a block of the past from the stored events; nil if the mirror has not got
-  /// that far.
+  /// The last block that was consumed; nil: none yet.
+  public static func reached(_ deployment: Deployment, on db: Connection) throws -> BlockMark? {
+    try db.transaction(.readOnly) { tx in
+      let cursor = try Cursor.read(Follower<System>.job, of: deployment.id, in: tx)
+      guard let number = cursor.block, let hash = cursor.hash else { return nil }
+      return try Blocks.header(number: number, hash: hash, chainID: deployment.chainID, in: tx)
+        .map(BlockMark.init)
+    }
+  }
+
+  /// Derives the book of a block of the past from the stored events; nil if the mirror has another
+  /// block at that number.
   ///
   /// Reads every event of the deployment up to the block. The answers at that block need a node
-  /// that still has its state.
+  /// that still has its state. The caller has compared `reached` with the node.
+  ///
+  /// - Throws: `CursorError.moved` if the mirror no longer stands on `reached`.
   public init?(
     _ system: System, of deployment: Deployment, markets: MarketFilter, at header: BlockHeader,
-    on db: Connection
+    below reached: BlockMark, on db: Connection
   ) throws {
-    let block = BlockMark(header)
-    let read: (Cursor, System.Book)? = try db.transaction(.readOnly) { tx in
+    let read: System.Book? = try db.transaction(.readOnly) { tx in
       let cursor = try Cursor.read(Follower<System>.job, of: deployment.id, in: tx)
-      guard let reached = cursor.block, block.number <= reached else { return nil }
-      var mirror = system.blankMirror(following: nil)
+      guard cursor.hash == reached.hash else { throw CursorError.moved }
+      let stored = try Blocks.canonical(
+        number: header.number, chainID: deployment.chainID, in: tx)
+      guard stored == nil || stored == header.hash else { return nil }
+      var mirror = system.blankMirror(following: nil, keepsHistory: false)
       try EventStore.forEachLog(
         of: system.watched(of: deployment, in: tx), chainID: deployment.chainID,
-        through: block.number, in: tx
+        through: header.number, in: tx
       ) { log, timestamp in
         _ = try system.apply(
           [log], of: deployment, times: [log.blockNumber: timestamp], finality: .max, to: &mirror)
       }
-      return (
-        cursor,
-        try system.book(from: mirror, of: deployment, markets: markets, at: block, in: tx)
-      )
+      return try system.book(
+        from: mirror, of: deployment, markets: markets, at: BlockMark(header), in: tx)
     }
-    guard let (cursor, book) = read else { return nil }
+    guard let book = read else { return nil }
     self.system = system
     self.deployment = deployment
-    self.cursor = cursor
-    self.block = block
+    cursor = nil
+    block = BlockMark(header)
     self.book = book
   }
 
@@ -79,10 +92,11 @@ public struct Reading<System: OnChainSystem> {
   /// The tokens of each market, for showing amounts.
   public var labels: [Bytes32: MarketLabel] { system.labels(of: book) }
 
-  /// Keeps the mirror where the book was read, until the transaction ends.
+  /// Keeps the mirror where the book was read, until the transaction ends. A book of the past holds
+  /// nothing: what is found in it carries its own block.
   ///
   /// - Throws: `CursorError.moved` if it is no longer there.
   public func hold(in tx: borrowing Transaction) throws {
-    try cursor.hold(Follower<System>.job, of: deployment.id, in: tx)
+    try cursor?.hold(Follower<System>.job, of: deployment.id, in: tx)
   }
 }

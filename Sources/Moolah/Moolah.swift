@@ -36,8 +36,10 @@ public struct Moolah: OnChainSystem {
     return markets
   }
 
-  public func blankMirror(following markets: Set<Bytes32>?) -> MoolahMirror {
-    MoolahMirror(following: markets)
+  public func blankMirror(following markets: Set<Bytes32>?, keepsHistory: Bool) -> MoolahMirror {
+    var mirror = MoolahMirror(following: markets)
+    mirror.keepsHistory = keepsHistory
+    return mirror
   }
 
   public func apply(

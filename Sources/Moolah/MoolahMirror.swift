@@ -13,6 +13,8 @@ public struct MoolahMirror: Sendable {
   var setAside: [Bytes32: SetAside]
   /// If not nil, only these markets are followed.
   let following: Set<Bytes32>?
+  /// Whether operations, liquidations and logged facts are kept.
+  var keepsHistory = true
 
   var coreImages: [Image<CoreRow>] = []
   var marketImages: [(market: Bytes32, image: Image<MarketRow>)] = []
@@ -162,7 +164,7 @@ extension MoolahMirror {
         return report.ignored += 1
       }
       if let fact = LoggedFact(event, from: log.address, at: place) {
-        facts.append(fact)
+        if keepsHistory { facts.append(fact) }
         return report.applied += 1
       }
       guard let market = event.market else {
@@ -236,6 +238,7 @@ extension MoolahMirror {
       position.isChanged = true
       positions[key] = position
     }
+    guard keepsHistory else { return }
     if let operation = change.operation { operations.append(operation) }
     if let liquidation = change.liquidation { liquidations.append(liquidation) }
   }

@@ -29,7 +29,10 @@ public protocol OnChainSystem: Sendable {
   ) throws -> Mirror
 
   /// A mirror that knows nothing yet, to derive markets (nil: all) from their events.
-  func blankMirror(following markets: Set<Bytes32>?) -> Mirror
+  ///
+  /// Without history it keeps only what the rows end as, so that its size does not grow with the
+  /// number of events; such a mirror is for judging and cannot be stored.
+  func blankMirror(following markets: Set<Bytes32>?, keepsHistory: Bool) -> Mirror
 
   /// Applies logs in chain order. Pure.
   ///
@@ -111,6 +114,13 @@ public protocol OnChainSystem: Sendable {
     of deployment: Deployment, user: Address?, market: Bytes32?, limit: Int,
     in tx: borrowing Transaction
   ) throws -> [PositionLine]
+}
+
+extension OnChainSystem {
+  /// A blank mirror that can be stored.
+  public func blankMirror(following markets: Set<Bytes32>?) -> Mirror {
+    blankMirror(following: markets, keepsHistory: true)
+  }
 }
 
 /// Why blocks cannot be taken back.
