@@ -127,7 +127,8 @@ public struct Follower<System: OnChainSystem> {
       let window = try chain.window(
         LogFilter(addresses: watched.sorted(), topics0: []), from: first, through: last,
         everyHeaderFrom: everyHeaderFrom, parent: parent)
-      let revealed = system.addresses(revealedBy: window.logs).subtracting(watched)
+      let revealed = system.addresses(revealedBy: window.logs, of: deployment)
+        .subtracting(watched)
       if revealed.isEmpty { return window }
       watched.formUnion(revealed)
       last = window.range.upperBound

@@ -60,8 +60,29 @@ public enum MoolahEvent: Hashable, Sendable {
   ///
   /// - Throws: `ABIError` or `EventError` if the log does not have the shape of its event.
   public init?(_ log: Log) throws {
-    guard let topic = log.topics.first, let decode = Self.decoders[topic] else { return nil }
+    guard let topic = log.topics.first,
+      let decode = Self.coreDecoders[topic] ?? Self.marketDecoders[topic]
+        ?? Self.rateModelDecoders[topic]
+    else { return nil }
     self = try decode(LogWords(log))
+  }
+
+  /// What a log claims to be by its topic alone; nil for events that change nothing we keep.
+  static func scope(of log: Log) -> Scope? {
+    guard let topic = log.topics.first else { return nil }
+    if coreDecoders[topic] != nil { return .core }
+    if marketDecoders[topic] != nil { return .market }
+    return rateModelDecoders[topic] == nil ? nil : .rateModel
+  }
+
+  /// Who emits an event, and whom it concerns.
+  enum Scope {
+    /// The core contract, of all markets.
+    case core
+    /// The core contract, of the market in the first indexed word.
+    case market
+    /// A rate model, of its own markets.
+    case rateModel
   }
 
   /// The market that the event belongs to; nil: it belongs to all.
@@ -79,8 +100,20 @@ public enum MoolahEvent: Hashable, Sendable {
 
   private typealias Decoder = @Sendable (LogWords) throws -> MoolahEvent
 
-  private static let decoders: [Bytes32: Decoder] = [
-    ABI.topic("CreateMarket(bytes32,(address,address,address,address,uint256))"): { log in
+  private static let coreDecoders: [Bytes32: Decoder] = [
+    ABI.topic("SetFeeRecipient(address)"): { log in
+      .setFeeRecipient(try log.indexed(1))
+    },
+    ABI.topic("SetDefaultMarketFee(uint256)"): { log in
+      .setDefaultMarketFee(Wad(raw: try log.data.word(0)))
+    },
+  ]
+
+  static let createMarketTopic = ABI.topic(
+    "CreateMarket(bytes32,(address,address,address,address,uint256))")
+
+  private static let marketDecoders: [Bytes32: Decoder] = [
+    createMarketTopic: { log in
       .createMarket(try log.market(topics: 2), try log.parameters())
     },
     ABI.topic("Supply(bytes32,address,address,uint256,uint256)"): { log in
@@ -128,7 +161,12 @@ public enum MoolahEvent: Hashable, Sendable {
       .setMarketBroker(
         try log.market(topics: 3), broker: try log.data.bool(0) ? try log.indexed(2) : nil)
     },
-    ABI.topic("BorrowRateUpdate(bytes32,uint256,uint256)"): { log in
+  ]
+
+  static let rateAtTargetTopic = ABI.topic("BorrowRateUpdate(bytes32,uint256,uint256)")
+
+  private static let rateModelDecoders: [Bytes32: Decoder] = [
+    rateAtTargetTopic: { log in
       .rateAtTarget(try log.market(topics: 2), Wad(raw: try log.data.word(1)))
     },
     ABI.topic("BorrowRateCapUpdate(bytes32,uint256,uint256)"): { log in
@@ -142,12 +180,6 @@ public enum MoolahEvent: Hashable, Sendable {
     },
     ABI.topic("MinCapUpdate(uint256,uint256)"): { log in
       .minCap(Wad(raw: try log.data.word(1)))
-    },
-    ABI.topic("SetFeeRecipient(address)"): { log in
-      .setFeeRecipient(try log.indexed(1))
-    },
-    ABI.topic("SetDefaultMarketFee(uint256)"): { log in
-      .setDefaultMarketFee(Wad(raw: try log.data.word(0)))
     },
   ]
 }

@@ -149,55 +149,70 @@ struct LogPlace: Hashable, Sendable {
 extension MoolahMirror {
   /// Applies one log.
   ///
-  /// - Throws: if an event of the core contract itself cannot be read. An event of a market that
-  ///   cannot be applied sets the market aside instead.
+  /// An event counts only if the contract that owns it has emitted it, which is asked before it is
+  /// read: a rate model is anyone's contract, and could print an event of the core contract. An
+  /// event of a market that cannot be applied sets the market aside; a rate model's that belongs to
+  /// no market of ours is only counted.
+  ///
+  /// - Throws: if an event of the core contract that concerns every market cannot be read.
   mutating func apply(
     _ log: Log, timestamp: UInt64, finality: UInt64, core: Address, dialect: Dialect,
     to report: inout ApplyReport
   ) throws {
+    guard let scope = MoolahEvent.scope(of: log),
+      (scope == .rateModel) == (log.address != core)
+    else { return report.ignored += 1 }
     let place = LogPlace(
       block: log.blockNumber, hash: log.blockHash, index: log.logIndex,
       transaction: log.transactionHash, timestamp: timestamp)
-    var named: Bytes32?
+    let event: MoolahEvent
     do {
-      guard let event = try MoolahEvent(log), isGenuine(event, from: log.address, core: core) else {
-        return report.ignored += 1
-      }
-      if let fact = LoggedFact(event, from: log.address, at: place) {
-        if keepsHistory { facts.append(fact) }
-        return report.applied += 1
-      }
-      guard let market = event.market else {
-        applyToCore(event, at: place, finality: finality)
-        return report.applied += 1
-      }
-      named = market
-      if let following, !following.contains(market) { return report.ignored += 1 }
-      if setAside[market] != nil { return report.waiting += 1 }
+      guard let decoded = try MoolahEvent(log) else { return report.ignored += 1 }
+      event = decoded
+    } catch {
+      if scope == .core { throw error }
+      guard let market = log.topics.dropFirst().first,
+        scope == .market || isRateAtTarget(log, of: market)
+      else { return report.malformed += 1 }
+      return setAside(market, by: log, error, in: &report)
+    }
+    if let fact = LoggedFact(event, from: log.address, at: place) {
+      if keepsHistory { facts.append(fact) }
+      return report.applied += 1
+    }
+    guard let market = event.market else {
+      applyToCore(event, at: place, finality: finality)
+      return report.applied += 1
+    }
+    if scope == .rateModel, !isRateAtTarget(log, of: market) { return report.ignored += 1 }
+    if let following, !following.contains(market) { return report.ignored += 1 }
+    if setAside[market] != nil { return report.waiting += 1 }
+    do {
       var change = Change(at: place, finality: finality, dialect: dialect)
       try change.apply(event, of: market, to: self)
       commit(change, of: market)
       report.applied += 1
     } catch {
-      // An event that cannot even be decoded names its market in its first indexed word.
-      guard let market = named ?? log.topics.dropFirst().first else { throw error }
-      if let following, !following.contains(market) { return report.ignored += 1 }
-      let aside = SetAside(
-        market: market, blockNumber: log.blockNumber, logIndex: log.logIndex,
-        reason: "the event with topic \(log.topics[0]) cannot be applied: \(error)", attempts: 1)
-      setAside[market] = aside
-      report.setAside.append(aside)
+      setAside(market, by: log, error, in: &report)
     }
   }
 
-  /// An event counts only if the contract that owns it has emitted it: a rate model could print an
-  /// event of the core contract, and serves other deployments too.
-  private func isGenuine(_ event: MoolahEvent, from emitter: Address, core: Address) -> Bool {
-    switch event {
-    case .rateAtTarget(let market, _): markets[market]?.parameters.irm == emitter
-    case .rateCap, .rateFloor, .fixedRate, .minCap: emitter != core
-    default: emitter == core
-    }
+  /// Whether this is a market's rate at target, from the market's own rate model.
+  private func isRateAtTarget(_ log: Log, of market: Bytes32) -> Bool {
+    log.topics.first == MoolahEvent.rateAtTargetTopic
+      && markets[market]?.parameters.irm == log.address
+  }
+
+  private mutating func setAside(
+    _ market: Bytes32, by log: Log, _ error: any Error, in report: inout ApplyReport
+  ) {
+    if let following, !following.contains(market) { return report.ignored += 1 }
+    if setAside[market] != nil { return report.waiting += 1 }
+    let aside = SetAside(
+      market: market, blockNumber: log.blockNumber, logIndex: log.logIndex,
+      reason: "the event with topic \(log.topics[0]) cannot be applied: \(error)", attempts: 1)
+    setAside[market] = aside
+    report.setAside.append(aside)
   }
 
   private mutating func applyToCore(_ event: MoolahEvent, at place: LogPlace, finality: UInt64) {

@@ -13,7 +13,37 @@ extension Moolah {
     let models = try tx.query(
       "select distinct irm from market where deployment_id = \(deployment.id)"
     ).map { try $0.get(0, Address.self) }
-    return Set(models.filter { $0 != .zero } + [deployment.address])
+    return try Set(models.filter { $0 != .zero } + [deployment.address])
+      .union(modelsOfMarketsWithoutRow(of: deployment, in: tx))
+  }
+
+  /// Rate models of markets that were set aside before they had a row: their logs are needed when
+  /// the market is derived. Reads every event, which a market that stands still is rare enough for.
+  private func modelsOfMarketsWithoutRow(
+    of deployment: Deployment, in tx: borrowing Transaction
+  ) throws -> Set<Address> {
+    let waiting = try tx.query(
+      """
+      select s.market_key from set_aside s
+      where s.deployment_id = \(deployment.id) and not exists (select from market m
+        where m.deployment_id = s.deployment_id and m.market_key = s.market_key)
+      """
+    ).map { try $0.get(0, Bytes32.self) }
+    if waiting.isEmpty { return [] }
+    let creations = try tx.query(
+      """
+      select e.data from event e
+      join block b on b.chain_id = e.chain_id and b.number = e.block_number
+        and b.hash = e.block_hash and b.canonical
+      where e.chain_id = \(deployment.chainID) and e.address = \(deployment.address)
+        and e.topic0 = \(MoolahEvent.createMarketTopic) and e.topic1 = any(\(waiting))
+      """)
+    var models: Set<Address> = []
+    for row in creations {
+      let irm = try? ABIWords(row.get(0, [UInt8].self)).address(3)
+      if let irm, irm != .zero { models.insert(irm) }
+    }
+    return models
   }
 
   // MARK: Loading
@@ -24,8 +54,9 @@ extension Moolah {
     // Logs that cannot be decoded are met again, and answered for, when they are applied.
     let events = logs.compactMap { try? MoolahEvent($0) }
     let core = try coreRow(of: deployment, in: tx)
+    // A market is named in the first indexed word, also of an event that cannot be decoded.
     let markets = try marketRows(
-      Array(Set(events.compactMap(\.market))), of: deployment, in: tx)
+      Set(logs.compactMap { $0.topics.dropFirst().first }).sorted(), of: deployment, in: tx)
     return MoolahMirror(
       core: core, markets: markets,
       positions: try positionRows(

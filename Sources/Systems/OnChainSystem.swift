@@ -21,7 +21,7 @@ public protocol OnChainSystem: Sendable {
   func watched(of deployment: Deployment, in tx: borrowing Transaction) throws -> Set<Address>
 
   /// Contracts that these logs show for the first time, and that have to be watched as well.
-  func addresses(revealedBy logs: [Log]) -> Set<Address>
+  func addresses(revealedBy logs: [Log], of deployment: Deployment) -> Set<Address>
 
   /// The rows that `logs` can change, as stored.
   func mirror(
@@ -170,6 +170,8 @@ public struct ApplyReport: Equatable, Sendable {
   public var ignored = 0
   /// Logs of markets that stand still.
   public var waiting = 0
+  /// Logs of rate models that do not have the shape of their event, and were passed over.
+  public var malformed = 0
   /// Markets set aside by these logs.
   public var setAside: [SetAside] = []
 

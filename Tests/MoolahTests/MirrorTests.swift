@@ -106,7 +106,93 @@ import Testing
     #expect(report.setAside.map(\.market) == [logs[spoiled].topics[1]])
   }
 
+  // MARK: Malformed events
+
+  /// A log with the first word of `market`, cut short or not.
+  private func event(
+    _ signature: String, _ emitter: Address, _ indexed: [Bytes32], words: Int = 0
+  ) -> Log {
+    Log(
+      address: emitter, topics: [ABI.topic(signature)] + indexed,
+      data: [UInt8](repeating: 0, count: 32 * words), blockNumber: 5, blockHash: .zero,
+      transactionHash: .zero, transactionIndex: 0, logIndex: 0)
+  }
+
+  private func apply(_ log: Log, irm: Address) throws -> ApplyReport {
+    let key = Bytes32(U256(7))
+    var mirror = MoolahMirror(markets: [key: row(broker: nil, irm: irm)])
+    return try moolah.apply(
+      [log], of: deployment, times: [5: 60], finality: .max, to: &mirror)
+  }
+
+  @Test(arguments: [
+    "BorrowRateCapUpdate(bytes32,uint256,uint256)",
+    "BorrowRateFloorUpdate(bytes32,uint256,uint256)",
+    "SetBorrowRate(bytes32,int256)", "MinCapUpdate(uint256,uint256)",
+  ])
+  func aMalformedFactOfARateModelStopsNothing(_ signature: String) throws {
+    let irm = unwrapped(Address("0x1111111111111111111111111111111111111111"))
+    for indexed in [[], [Bytes32(U256(7))]] {
+      let report = try apply(event(signature, irm, indexed), irm: irm)
+      #expect(report.malformed == 1)
+      #expect(report.setAside.isEmpty)
+    }
+  }
+
+  @Test func aMalformedRateSetsOnlyTheModelsOwnMarketAside() throws {
+    let signature = "BorrowRateUpdate(bytes32,uint256,uint256)"
+    let irm = unwrapped(Address("0x1111111111111111111111111111111111111111"))
+    let other = unwrapped(Address("0x2222222222222222222222222222222222222222"))
+    let key = Bytes32(U256(7))
+    #expect(try apply(event(signature, irm, [key]), irm: irm).setAside.map(\.market) == [key])
+    #expect(try apply(event(signature, irm, []), irm: irm).malformed == 1)
+    let report = try apply(event(signature, other, [key]), irm: irm)
+    #expect(report.malformed == 1)
+    #expect(report.setAside.isEmpty)
+  }
+
+  @Test(arguments: [Topic.borrow, "SetFeeRecipient(address)", "SetDefaultMarketFee(uint256)"])
+  func aRateModelThatPrintsBrokenEventsOfTheCoreIsIgnored(_ signature: String) throws {
+    let irm = unwrapped(Address("0x1111111111111111111111111111111111111111"))
+    for indexed in [[], [Bytes32(U256(7))]] {
+      let report = try apply(event(signature, irm, indexed), irm: irm)
+      #expect(report.ignored == 1)
+      #expect(report.setAside.isEmpty)
+    }
+  }
+
+  @Test func onlyAnEventOfAllMarketsThatCannotBeReadStopsTheWindow() throws {
+    let wide = Bytes32(U256.max)
+    #expect(throws: EventError.self) {
+      try apply(event("SetFeeRecipient(address)", LogStream.core, [wide]), irm: .zero)
+    }
+    #expect(throws: ABIError.self) {
+      try apply(event("SetDefaultMarketFee(uint256)", LogStream.core, []), irm: .zero)
+    }
+    #expect(try apply(event(Topic.borrow, LogStream.core, []), irm: .zero).malformed == 1)
+  }
+
   // MARK: Who may say what
+
+  @Test func onlyTheCoreContractRevealsRateModels() throws {
+    let (logs, _) = try LogStream.named("fixture_logs_11").chain()
+    #expect(!moolah.addresses(revealedBy: logs, of: deployment).isEmpty)
+    let elsewhere = Deployment(
+      id: 2, name: "other", chainID: 1, address: .zero, firstBlock: 0)
+    #expect(moolah.addresses(revealedBy: logs, of: elsewhere).isEmpty)
+  }
+
+  @Test func withoutHistoryTheRowsEndTheSame() throws {
+    let (logs, times) = try LogStream.named("fixture_logs_11").chain()
+    var whole = moolah.blankMirror(following: nil)
+    _ = try moolah.apply(logs, of: deployment, times: times, finality: .max, to: &whole)
+    var bare = moolah.blankMirror(following: nil, keepsHistory: false)
+    _ = try moolah.apply(logs, of: deployment, times: times, finality: .max, to: &bare)
+    #expect(bare.markets == whole.markets)
+    #expect(bare.positions == whole.positions)
+    #expect(!whole.operations.isEmpty)
+    #expect(bare.operations.isEmpty && bare.liquidations.isEmpty && bare.facts.isEmpty)
+  }
 
   @Test func believesEventsOnlyOfTheirOwnContract() throws {
     let (logs, times) = try LogStream.named("fixture_logs_11").chain()
@@ -160,11 +246,11 @@ import Testing
     #expect(mirror.liquidations.map(\.isWriteDown) == [true])
   }
 
-  private func row(broker: Address?) -> MarketRow {
+  private func row(broker: Address?, irm: Address = .zero) -> MarketRow {
     MarketRow(
       id: 1,
       parameters: MarketParameters(
-        loanToken: .zero, collateralToken: .zero, oracle: .zero, irm: .zero, lltv: Wad(raw: .one)),
+        loanToken: .zero, collateralToken: .zero, oracle: .zero, irm: irm, lltv: Wad(raw: .one)),
       broker: broker,
       state: MarketState(
         totalSupplyAssets: 200, totalSupplyShares: 200_000_000, totalBorrowAssets: 100,
