@@ -178,6 +178,7 @@ public struct ScanLiquidations: Job {
     }
     report.count(
       "actionable_next_block", judgement.candidates.count { $0.certainty == .actionable })
+    report.count("actionable_unknown", judgement.actionableUnknown)
     for market in judgement.markets {
       guard let reason = market.unknownReason else { continue }
       report.note("\(target.name): market \(market.market): unknown, \(reason.code)")

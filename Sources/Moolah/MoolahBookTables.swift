@@ -128,6 +128,7 @@ extension Moolah {
         trigger_price numeric) on commit drop
       """)
     var unknown: [Int32] = []
+    var overflowing: [Int64] = []
     try tx.copyIn("position_debt_staged", columns: "position_id, borrowed, trigger_price") { rows in
       for market in book.markets {
         let accrued: MarketState
@@ -144,7 +145,7 @@ extension Moolah {
         for index in market.positions {
           let position = book.positions.state(index)
           guard let borrowed = try? accrued.borrowed(position.borrowShares) else {
-            report.unknown += 1
+            overflowing.append(book.positions.ids[index])
             continue
           }
           rows.beginRow()
@@ -155,8 +156,10 @@ extension Moolah {
         }
       }
     }
+    report.unknown += overflowing.count
+    if !overflowing.isEmpty { report.note(.arithmeticOverflow) }
     report.written = try writeStagedDebts(
-      report.positions, of: book, unknown: unknown, in: tx)
+      report.positions, of: book, unknown: unknown, overflowing: overflowing, in: tx)
     report.markets = try writeTotals(of: book, at: timestamp, in: tx)
     return report
   }
@@ -167,13 +170,12 @@ extension Moolah {
   ) {
     markets.append(market.id)
     report.unknown += market.positions.count
-    if !report.unknownReasons.contains(reason), !market.positions.isEmpty {
-      report.unknownReasons.append(reason)
-    }
+    if !market.positions.isEmpty { report.note(reason) }
   }
 
   private func writeStagedDebts(
-    _ staged: Int, of book: MoolahBook, unknown: [Int32], in tx: borrowing Transaction
+    _ staged: Int, of book: MoolahBook, unknown: [Int32], overflowing: [Int64],
+    in tx: borrowing Transaction
   ) throws -> Int {
     // Room for a million rows to be joined without going through the disk in parts.
     try tx.execute("set local work_mem = '128MB'")
@@ -194,15 +196,21 @@ extension Moolah {
         select position_id, borrowed, trigger_price from position_debt_staged
         on conflict (position_id) do nothing
         """)
-    // What is closed has no debt, and what is unknown must not look known.
-    let markets = book.markets.map(\.id)
+    // What is closed has no debt; what is unknown, or of a market that the filter leaves out, must
+    // not look known.
+    let id = book.deployment.id
+    let known = book.markets.map(\.id).filter { !unknown.contains($0) }
     try tx.execute(
       """
-      delete from position_debt d using position p
-      where p.id = d.position_id and p.market_id = any(\(markets))
-        and (p.borrow_shares = 0 or p.market_id = any(\(unknown)))
+      delete from position_debt d using position p, market m
+      where p.id = d.position_id and m.id = p.market_id and m.deployment_id = \(id)
+        and (p.borrow_shares = 0 or m.id <> all(\(known)) or p.id = any(\(overflowing)))
       """)
-    try tx.execute("delete from market_now where market_id = any(\(unknown))")
+    try tx.execute(
+      """
+      delete from market_now n using market m
+      where m.id = n.market_id and m.deployment_id = \(id) and m.id <> all(\(known))
+      """)
     return updated + added
   }
 

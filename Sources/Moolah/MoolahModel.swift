@@ -269,13 +269,14 @@ extension Moolah {
         line = (.verified, health)
       } else {
         found.healthy += 1
-        if let later,
-          let next = try? MoolahMath.health(of: position, in: later, price: price, lltv: lltv),
-          next.isLiquidatable
-        {
-          found.actionable += 1
-          line = (.actionable, next)
+        let then = later.flatMap {
+          try? MoolahMath.health(of: position, in: $0, price: price, lltv: lltv)
         }
+        if let then, then.isLiquidatable {
+          found.actionable += 1
+          line = (.actionable, then)
+        }
+        if next != nil, then == nil { found.actionableUnknown += 1 }
       }
       guard let (certainty, health) = line else { continue }
       judgement.candidates.append(

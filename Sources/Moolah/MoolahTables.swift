@@ -259,31 +259,46 @@ extension Moolah {
     _ mirror: MoolahMirror, of deployment: Deployment, in tx: borrowing Transaction
   ) throws -> [Bytes32: Int32] {
     var ids = mirror.markets.compactMapValues(\.id)
-    for (key, market) in mirror.markets where market.isChanged {
-      let p = market.parameters
-      let s = market.state
-      let row = try tx.query(
-        """
-        insert into market (deployment_id, market_key, loan_token, collateral_token, oracle, irm,
-          lltv_wad, broker, total_supply_assets, total_supply_shares, total_borrow_assets,
-          total_borrow_shares, last_update, fee_wad, rate_at_target_wad, as_of_block)
-        values (\(deployment.id), \(key), \(p.loanToken), \(p.collateralToken), \(p.oracle),
-          \(p.irm), \(p.lltv.raw), \(market.broker), \(s.totalSupplyAssets),
-          \(s.totalSupplyShares), \(s.totalBorrowAssets), \(s.totalBorrowShares),
-          \(s.lastUpdate), \(market.isFeeKnown ? s.fee.raw : nil), \(market.rateAtTarget?.raw),
-          \(market.asOfBlock))
-        on conflict (deployment_id, market_key) do update set broker = excluded.broker,
-          total_supply_assets = excluded.total_supply_assets,
-          total_supply_shares = excluded.total_supply_shares,
-          total_borrow_assets = excluded.total_borrow_assets,
-          total_borrow_shares = excluded.total_borrow_shares,
-          last_update = excluded.last_update, fee_wad = excluded.fee_wad,
-          rate_at_target_wad = excluded.rate_at_target_wad, as_of_block = excluded.as_of_block
-        returning id
-        """)
-      ids[key] = try row.first?.get(0, Int32.self)
+    // Sorted, so that surrogate keys are the same in every run.
+    let changed = mirror.markets.filter(\.value.isChanged).sorted { $0.key < $1.key }
+    try tx.executeBatch(changed.compactMap { $0.value.id == nil ? nil : update($0.value) })
+    for (key, market) in changed where market.id == nil {
+      ids[key] = try add(market, key, of: deployment, in: tx)
     }
     return ids
+  }
+
+  private func add(
+    _ market: MarketRow, _ key: Bytes32, of deployment: Deployment, in tx: borrowing Transaction
+  ) throws -> Int32? {
+    let p = market.parameters
+    let s = market.state
+    return try tx.query(
+      """
+      insert into market (deployment_id, market_key, loan_token, collateral_token, oracle, irm,
+        lltv_wad, broker, total_supply_assets, total_supply_shares, total_borrow_assets,
+        total_borrow_shares, last_update, fee_wad, rate_at_target_wad, as_of_block)
+      values (\(deployment.id), \(key), \(p.loanToken), \(p.collateralToken), \(p.oracle),
+        \(p.irm), \(p.lltv.raw), \(market.broker), \(s.totalSupplyAssets),
+        \(s.totalSupplyShares), \(s.totalBorrowAssets), \(s.totalBorrowShares),
+        \(s.lastUpdate), \(market.isFeeKnown ? s.fee.raw : nil), \(market.rateAtTarget?.raw),
+        \(market.asOfBlock))
+      returning id
+      """
+    ).first?.get(0, Int32.self)
+  }
+
+  private func update(_ market: MarketRow) -> SQL {
+    let s = market.state
+    return """
+      update market set broker = \(market.broker), total_supply_assets = \(s.totalSupplyAssets),
+        total_supply_shares = \(s.totalSupplyShares),
+        total_borrow_assets = \(s.totalBorrowAssets),
+        total_borrow_shares = \(s.totalBorrowShares), last_update = \(s.lastUpdate),
+        fee_wad = \(market.isFeeKnown ? s.fee.raw : nil),
+        rate_at_target_wad = \(market.rateAtTarget?.raw), as_of_block = \(market.asOfBlock)
+      where id = \(market.id)
+      """
   }
 
   private func storePositions(
@@ -468,16 +483,16 @@ extension Moolah {
   private func storeFacts(
     _ facts: [LoggedFact], of deployment: Deployment, in tx: borrowing Transaction
   ) throws {
-    for fact in facts {
-      try tx.execute(
+    try tx.executeBatch(
+      facts.map { fact in
         """
         insert into fact (deployment_id, subject, name, block_number, log_index, block_hash, value,
           how)
         values (\(deployment.id), \(fact.subject.bytes), \(fact.name.rawValue), \(fact.at.block),
           \(Int32(bitPattern: fact.at.index)), \(fact.at.hash), \(fact.value), 'log')
         on conflict do nothing
-        """)
-    }
+        """
+      })
   }
 
   private func storeSetAside(

@@ -14,6 +14,8 @@ public struct Judgement: Sendable {
   public var healthy: Int { markets.reduce(0) { $0 + $1.healthy } }
   public var liquidatable: Int { markets.reduce(0) { $0 + $1.liquidatable } }
   public var unknown: Int { markets.reduce(0) { $0 + $1.unknown } }
+  /// Healthy ones of which it is not known whether they are at the next timestamp.
+  public var actionableUnknown: Int { markets.reduce(0) { $0 + $1.actionableUnknown } }
 }
 
 /// The verdicts on the positions with debt of one market.
@@ -27,6 +29,8 @@ public struct MarketJudgement: Sendable {
   public var liquidatable = 0
   /// Healthy now, over the line at the next timestamp.
   public var actionable = 0
+  /// Healthy now; whether at the next timestamp is not known.
+  public var actionableUnknown = 0
   public var unknown = 0
   /// Why there are unknown verdicts; the first reason met.
   public var unknownReason: UnknownReason?
@@ -99,9 +103,13 @@ public struct RefreshReport: Equatable, Sendable {
   public var written = 0
   /// Positions whose debt could not be told, and why.
   public var unknown = 0
-  public var unknownReasons: [UnknownReason] = []
+  public private(set) var unknownReasons: [UnknownReason] = []
 
   public init() {}
+
+  public mutating func note(_ reason: UnknownReason) {
+    if !unknownReasons.contains(reason) { unknownReasons.append(reason) }
+  }
 }
 
 /// A position beside its line, in raw units and in the decimals that show them.

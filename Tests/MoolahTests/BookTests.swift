@@ -279,6 +279,7 @@ import Testing
     let (found, candidates) = try judge(handmade, next: Self.now + 12)
     #expect(found.healthy == 1)
     #expect(found.actionable == 1)
+    #expect(found.actionableUnknown == 0)
     #expect(found.liquidatable == 0)
     let candidate = try #require(candidates.first)
     #expect(candidate.certainty == .actionable)
@@ -307,7 +308,9 @@ import Testing
     handmade.askedRate = Wad(raw: try handmade.localRate(at: Self.now).raw.subtracting(.one))
     let (found, candidates) = try judge(handmade, next: Self.now + 12)
     #expect(found.healthy == 1)
+    #expect(found.actionableUnknown == 1)
     #expect(candidates.isEmpty)
+    #expect(try judge(handmade).found.actionableUnknown == 0)
   }
 
   // MARK: Rates

@@ -116,11 +116,12 @@ create table user_operation (
 );
 
 -- Every liquidation, ours or a rival's. write_down: a broker wrote debt off, nothing was repaid.
+-- Without foreign keys, as user_operation.
 create table liquidation (
-  deployment_id int not null references deployment,
+  deployment_id int not null,
   block_number bigint not null,
   log_index int not null,
-  market_id int not null references market on delete cascade,
+  market_id int not null,
   borrower address not null,
   liquidator address not null,
   repaid_assets uint256 not null,
@@ -156,10 +157,11 @@ create table position_debt (
   trigger_price uint256
 ) with (fillfactor = 50);
 
--- What one scan found in one market: the three counts add up to the positions with debt.
+-- What one scan found in one market: the three counts add up to the positions with debt. History, which
+-- outlives a market that a reorganisation takes back: no foreign key to the market, here and below.
 create table scan_market (
   run_id bigint not null references run,
-  market_id int not null references market on delete cascade,
+  market_id int not null,
   block_number bigint not null,
   block_hash bytes32 not null,
   at_timestamp bigint not null,
@@ -175,7 +177,7 @@ create index scan_market_latest on scan_market (market_id, run_id desc);
 -- A liquidatable position, and what became of it.
 create table candidate (
   run_id bigint not null references run,
-  market_id int not null references market on delete cascade,
+  market_id int not null,
   user_address address not null,
   block_number bigint not null,
   block_hash bytes32 not null,
@@ -190,17 +192,20 @@ create table candidate (
   primary key (run_id, market_id, user_address)
 );
 
--- Requirement 001 §2: one row per user and market; amounts in human decimals, borrow shares raw.
+-- Requirement 001 §2: one row per user and market; amounts in human decimals, borrow shares raw. Scaled by
+-- a product, which is exact: a quotient of numerics is rounded.
 create view moolah_user_position as
 select
   p.user_address as "userAddress",
   m.market_key as "marketId",
   d.chain_id as "chainId",
-  p.collateral / power(10::numeric, c.decimals) as "collateralAmount",
+  p.collateral * ('1e' || -c.decimals)::numeric as "collateralAmount",
   p.borrow_shares as "borrowShares",
   case when p.borrow_shares = 0 then 0
-    else x.borrowed / power(10::numeric, l.decimals) end as "borrowedAmount",
-  x.trigger_price / power(10::numeric, 36 + l.decimals - c.decimals) as "liquidationPriceRatio",
+    else x.borrowed * ('1e' || -l.decimals)::numeric end as "borrowedAmount",
+  case when p.borrow_shares > 0
+    then x.trigger_price * ('1e' || c.decimals - l.decimals - 36)::numeric
+    end as "liquidationPriceRatio",
   to_timestamp(coalesce(n.as_of_timestamp, m.last_update)) as "updatedAt"
 from position p
 join market m on m.id = p.market_id
