@@ -25,7 +25,8 @@ public struct RefreshDebt: Job {
     details: """
       Reads the mirror and, at its block, what no event carries (token decimals, caps of rate \
       models); writes position_debt and market_now. Positions whose debt cannot be told lose their \
-      derived numbers, are counted as unknown, and the run ends with 1.
+      derived numbers, are counted as unknown, and the run ends with 1. Markets that the filter \
+      leaves out lose theirs as well.
       """)
 
   /// Times that the work starts again because the mirror moved.

@@ -60,10 +60,9 @@ struct BookPositions: Sendable {
 }
 
 extension BookPositions {
-  /// Brings the columns into the order of the markets, keeping the order within each.
-  ///
-  /// `marketOf` has the index of each position's market, below `markets`. Returns where each market's
-  /// positions stand now.
+  /// Brings the columns into the order of the markets, keeping the order within each, and returns
+  /// where each market's positions stand now. `marketOf` is the index of each position's market,
+  /// below `markets`.
   mutating func order(by marketOf: [Int32], markets: Int) -> [Range<Int>] {
     var ends = [Int](repeating: 0, count: markets)
     for market in marketOf { ends[Int(market)] += 1 }
@@ -123,7 +122,8 @@ extension MoolahBook {
   ///
   /// At the book's block the contract's own answer counts. At another second it is the local
   /// model's, and only if the model agrees with the contract at the block. Where the contract's
-  /// model does not answer, the contract itself cannot accrue.
+  /// model does not answer, the contract itself cannot accrue, so the rate is unknown; only at the
+  /// last update itself is none needed.
   func rate(of market: BookMarket, at timestamp: UInt64) -> Result<Wad, UnknownReason> {
     if market.row.parameters.irm == .zero { return .success(Wad(raw: .zero)) }
     if timestamp == block.timestamp, let asked = market.askedRate { return .success(asked) }
