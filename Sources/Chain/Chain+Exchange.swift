@@ -121,7 +121,8 @@ extension Chain {
       // A window is made smaller by whoever asked for it.
       guard calls.count > 1, !calls.contains(where: { $0.expectation == .logs }) else {
         throw .tooLarge(
-          endpoint: current.endpoint.name, method: calls[0].method, limit: limits.maxResponseBytes)
+          endpoint: current.endpoint.name, method: Self.methods(of: calls),
+          limit: limits.maxResponseBytes)
       }
       current.batchSize = calls.count / 2
     case .batchRefused where calls.count > 1:
@@ -170,12 +171,19 @@ extension Chain {
     failovers += 1
   }
 
+  /// What was asked for, each method once: nobody knows which part of a batch was at fault.
+  private static func methods(of calls: [RPCCall]) -> String {
+    var names: [String] = []
+    for call in calls where !names.contains(call.method) { names.append(call.method) }
+    return names.joined(separator: ", ")
+  }
+
   private func unavailable(
     _ cause: ChainError.Cause, _ calls: [RPCCall], _ retry: inout Retry
   ) -> ChainError {
     retry.failures += 1
     return .unavailable(
-      endpoint: current.endpoint.name, method: calls[0].method, cause: cause,
+      endpoint: current.endpoint.name, method: Self.methods(of: calls), cause: cause,
       attempts: retry.failures)
   }
 }
