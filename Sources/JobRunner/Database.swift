@@ -62,7 +62,7 @@ struct Database {
     case .url(let source):
       let text = try source.read(
         environment: surroundings.environment, place: configuration.place, field: "database")
-      surroundings.console.redactor.register(url: text)
+      surroundings.console.redactor.register(databaseURL: text)
       do {
         return try ConnectionInfo(url: text)
       } catch {

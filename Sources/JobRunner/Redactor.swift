@@ -41,10 +41,31 @@ public final class Redactor: Sendable {
     let user = authority[..<at]
     register(String(user))
     if let colon = user.firstIndex(of: ":") {
-      let password = String(user[user.index(after: colon)...])
-      register(password)
-      register(Self.percentDecoded(password))
+      register(password: user[user.index(after: colon)...])
     }
+  }
+
+  /// Remembers a database's URL: whole and its password. Its user, host and database are no
+  /// secrets: errors name them, and `plimsoll` may well be one of them.
+  public func register(databaseURL url: String) {
+    register(url)
+    guard let scheme = url.firstRange(of: "://") else { return }
+    let rest = url[scheme.upperBound...]
+    let authority = rest.prefix { $0 != "/" && $0 != "?" }
+    if let at = authority.lastIndex(of: "@"), let colon = authority[..<at].firstIndex(of: ":") {
+      register(String(authority[..<at]))
+      register(password: authority[authority.index(after: colon)..<at])
+    }
+    for pair in rest.drop(while: { $0 != "?" }).dropFirst().split(separator: "&") {
+      let name = Self.percentDecoded(String(pair.prefix { $0 != "=" }))
+      guard name == "password" || name == "sslpassword" else { continue }
+      register(password: pair.dropFirst(pair.prefix { $0 != "=" }.count + 1))
+    }
+  }
+
+  private func register(password: Substring) {
+    register(String(password))
+    register(Self.percentDecoded(String(password)))
   }
 
   /// The text with every registered secret replaced.

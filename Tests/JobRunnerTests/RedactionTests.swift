@@ -41,6 +41,31 @@ final class Recording: Sendable {
     }
   }
 
+  static let databaseURL =
+    "postgresql://plimsoll:p%40ssw0rd@db.example/markets?application_name=x&sslpassword=0ther%20one"
+
+  @Test(arguments: [
+    "using \(databaseURL)", "plimsoll:p%40ssw0rd", "the password p%40ssw0rd is wrong", "p@ssw0rd",
+    "key of 0ther%20one", "key of 0ther one",
+  ])
+  func takesThePasswordOfADatabaseOutOfALine(line: String) {
+    let redactor = Redactor()
+    redactor.register(databaseURL: Self.databaseURL)
+    let shown = redactor.redact(line)
+    #expect(shown.contains("[redacted]"))
+    for secret in ["p%40ssw0rd", "p@ssw0rd", "0ther%20one", "0ther one"] {
+      #expect(!shown.contains(secret))
+    }
+  }
+
+  @Test(arguments: [databaseURL, "postgresql://plimsoll@/markets?host=/run/plimsoll"])
+  func leavesTheNamesInADatabasesURLAlone(url: String) {
+    let redactor = Redactor()
+    redactor.register(databaseURL: url)
+    let line = "plimsoll: cannot connect to markets on db.example: run plimsoll migrate"
+    #expect(redactor.redact(line) == line)
+  }
+
   @Test func leavesOtherLinesAlone() {
     let redactor = Redactor()
     redactor.register(url: Self.url)
