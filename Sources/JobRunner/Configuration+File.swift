@@ -66,7 +66,10 @@ extension ConfigurationObject {
   // MARK: - Chains
 
   mutating func chains() throws(ConfigError) -> [ChainConfiguration] {
-    guard var all = try object("chains") else { return [] }
+    guard var all = try object("chains") else {
+      if let slip = slip(of: "chains") { throw slip }
+      return []
+    }
     var chains: [ChainConfiguration] = []
     for name in all.names {
       try all.checkName(name, "chain")
@@ -127,7 +130,10 @@ extension ConfigurationObject {
   mutating func deployments(
     on chains: [ChainConfiguration], systems: [String]
   ) throws(ConfigError) -> [DeploymentConfiguration] {
-    guard var all = try object("deployments") else { return [] }
+    guard var all = try object("deployments") else {
+      if let slip = slip(of: "deployments") { throw slip }
+      return []
+    }
     var deployments: [DeploymentConfiguration] = []
     for name in all.names {
       try all.checkName(name, "deployment")
@@ -223,7 +229,7 @@ extension ConfigurationObject {
   ) throws(ConfigError) -> String {
     let list = choices.isEmpty ? "none" : choices.joined(separator: ", ")
     guard let text = try string(key) else {
-      throw error(key, nil, "is missing; \(what): \(list)")
+      throw missing(key, "is missing; \(what): \(list)")
     }
     guard choices.contains(text) else {
       throw error(

@@ -35,6 +35,26 @@ struct ConfigurationObject {
     return members.first { $0.name == key }?.value
   }
 
+  /// Why the object cannot do without a key that is not there: perhaps another is a slip of it.
+  func missing(_ key: String, _ remedy: String) -> ConfigError {
+    slip(of: key) ?? error(key, nil, remedy)
+  }
+
+  /// The error of a key that nobody asked for and that is nearly this one.
+  func slip(of key: String) -> ConfigError? {
+    let slip = members.first { member in
+      !asked.contains(member.name)
+        && Suggestion.nearest(to: member.name, among: [key]) != nil
+    }
+    return slip.map { unknown($0.name, among: [key]) }
+  }
+
+  private func unknown(_ name: String, among known: [String]) -> ConfigError {
+    ConfigError(
+      file, field: path(of: name),
+      remedy: "unknown key" + Suggestion.phrase(for: name, among: known))
+  }
+
   /// Remembers what a key was for `config show`.
   func record(_ key: String, _ value: String, _ source: JSONSource?) {
     settings.add(path(of: key), value, source.map { "\(file):\($0.line)" } ?? "default")
@@ -54,7 +74,7 @@ struct ConfigurationObject {
     _ key: String, in range: ClosedRange<UInt64>, default standard: UInt64? = nil
   ) throws(ConfigError) -> UInt64 {
     guard let source = source(key) else {
-      guard let standard else { throw error(key, nil, "is missing") }
+      guard let standard else { throw missing(key, "is missing") }
       record(key, String(standard), nil)
       return standard
     }
@@ -76,7 +96,7 @@ struct ConfigurationObject {
   ) throws(ConfigError) -> Value {
     let text = try string(key)
     guard let text else {
-      guard let standard else { throw error(key, nil, "is missing; it \(remedy)") }
+      guard let standard else { throw missing(key, "is missing; it \(remedy)") }
       record(key, standard.description, nil)
       return standard
     }
@@ -110,9 +130,7 @@ struct ConfigurationObject {
   /// Refuses the keys that nobody asked for.
   func finish() throws(ConfigError) {
     guard let unknown = members.first(where: { !asked.contains($0.name) }) else { return }
-    throw ConfigError(
-      file, field: path(of: unknown.name),
-      remedy: "unknown key" + Suggestion.phrase(for: unknown.name, among: asked))
+    throw self.unknown(unknown.name, among: asked)
   }
 }
 

@@ -169,6 +169,11 @@ final class ScratchDirectory {
     ),
     ("\"chain_id\": 56,", "", "plimsoll.json: chains.bsc.chain_id: is missing"),
     (
+      "\"chain_id\": 56,", "\"chain_idd\": 56,",
+      "plimsoll.json: chains.bsc.chain_idd: unknown key; did you mean chain_id?"
+    ),
+    ("\"chains\": {", "\"chain\": {", "plimsoll.json: chain: unknown key; did you mean chains?"),
+    (
       "\"http://127.0.0.1:8545\"", "\"ftp://x/key\"",
       "plimsoll.json: chains.bsc.endpoints[1].url: \"ftp://…\": must be http or https"
     ),
