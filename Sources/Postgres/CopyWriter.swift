@@ -131,7 +131,7 @@ extension Connection {
       preconditionFailure("COPY has at most \(Int16.max) columns.")
     }
     let text = "copy \(table) (\(columns)) from stdin (format binary)"
-    try beginCopy(text, expecting: PGRES_COPY_IN)
+    try beginCopy(text)
     do {
       var writer = CopyWriter(on: self, columnCount: columnCount)
       try body(&writer)
@@ -145,9 +145,9 @@ extension Connection {
     return try collect(statement: text).affectedRows
   }
 
-  func beginCopy(_ text: String, expecting status: ExecStatusType) throws(PostgresError) {
+  private func beginCopy(_ text: String) throws(PostgresError) {
     guard PQsendQuery(try live(), text) == 1 else { throw sendFailure(statement: text) }
-    guard try collect(statement: text).status == status else {
+    guard try collect(statement: text).status == PGRES_COPY_IN else {
       throw PostgresError(.protocolViolation, "The server does not copy.", statement: text)
     }
     isCopying = true

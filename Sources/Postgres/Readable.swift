@@ -305,9 +305,4 @@ struct WireCursor {
     defer { offset += length }
     return UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + length)])
   }
-
-  mutating func skip(_ count: Int) throws(PostgresError) {
-    guard count >= 0, count <= remaining else { throw .malformed }
-    offset += count
-  }
 }

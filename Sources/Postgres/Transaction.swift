@@ -4,19 +4,13 @@ import CLibPQ
 public enum TransactionMode: Sendable {
   /// READ COMMITTED: each statement sees what was committed before it. For short writes.
   case readWrite
-  /// REPEATABLE READ: one snapshot for all statements; a write over a newer one fails (40001).
-  case repeatableRead
   /// REPEATABLE READ, READ ONLY: one snapshot, and no write can slip in. For reports.
   case readOnly
-  /// SERIALIZABLE: as if alone; may fail with 40001 and must then be done again.
-  case serializable
 
   fileprivate var begin: StaticString {
     switch self {
     case .readWrite: "begin isolation level read committed read write"
-    case .repeatableRead: "begin isolation level repeatable read read write"
     case .readOnly: "begin isolation level repeatable read read only"
-    case .serializable: "begin isolation level serializable read write"
     }
   }
 }
@@ -73,12 +67,6 @@ public struct Transaction: ~Copyable {
     _ body: (inout CopyWriter) throws -> Void
   ) throws -> Int {
     try connection.copyIn(table, columns: columns, body)
-  }
-
-  /// Copies a query's rows out, in binary form, and hands them over one by one. COPY has no bound
-  /// values: the query must carry none.
-  public func copyOut(_ sql: SQL, _ body: (inout CopyRow) throws -> Void) throws {
-    try connection.copyOut(sql, body)
   }
 
   /// Runs `body` and takes back only what it did when it throws; the error goes on.

@@ -99,20 +99,6 @@ private struct Stop: Error, Equatable {}
     #expect(try count() == 1)
   }
 
-  @Test func failsRetryablyWhenAnotherChangedTheRowSinceTheSnapshot() throws {
-    try connection.transaction { try $0.execute("insert into note values (1, 'x')") }
-    let other = try database.connection()
-    let error = #expect(throws: PostgresError.self) {
-      try connection.transaction(.repeatableRead) { transaction in
-        _ = try transaction.query("select * from note")
-        try other.transaction { try $0.execute("update note set text = 'theirs'") }
-        try transaction.execute("update note set text = 'ours'")
-      }
-    }
-    #expect(error?.sqlState == "40001")
-    #expect(error?.isRetryable == true)
-  }
-
   @Test func reportsWhatADeferredConstraintRefusesAtCommit() throws {
     try connection.transaction {
       try $0.execute(
