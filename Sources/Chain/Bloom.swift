@@ -55,4 +55,17 @@ extension Bloom {
     items.addresses.contains(where: mayContain)
       && (items.topics.isEmpty || items.topics.contains(where: mayContain))
   }
+
+  /// Whether less than one block in `odds` that is as full as this one matches by chance.
+  ///
+  /// Each of an item's three bits is set by chance as often as any bit is: an item is there by
+  /// chance in `ones`³ of 2048³ cases, and one of n items in at most n times as many.
+  func tells(_ items: LogFilter.BloomItems, odds: UInt128) -> Bool {
+    let all = UInt128(1) << 33
+    let ones = UInt128(bytes.reduce(0) { $0 + $1.nonzeroBitCount })
+    let address = min(all, UInt128(items.addresses.count) * ones * ones * ones)
+    let topic =
+      items.topics.isEmpty ? all : min(all, UInt128(items.topics.count) * ones * ones * ones)
+    return address * topic * odds < all * all
+  }
 }

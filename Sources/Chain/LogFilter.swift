@@ -27,8 +27,9 @@ public struct Window: Equatable, Sendable {
   /// the asked one on.
   public var headers: [BlockHeader]
 
-  /// Blocks whose bloom says that a wanted log may be there while none came. Blooms have false
-  /// positives, and some chains' blooms lie, so this is a suspicion and no error.
+  /// Blocks whose bloom says that a wanted log is there while none came. Only blooms so empty
+  /// that fewer than one in 1,000 would match by chance are heard; even so, and since some
+  /// chains' blooms lie, this is a suspicion and no error.
   public var suspiciousBlocks: [UInt64]
 
   /// A window.

@@ -99,13 +99,17 @@ struct WindowCheck {
     }
   }
 
-  /// The blocks, among those whose header was read, whose bloom may match though no log came.
+  /// Blooms that match by chance more often than once in so many blocks are no witnesses: those
+  /// of busy chains have most of their bits set.
+  static let bloomOdds: UInt128 = 1000
+
+  /// The blocks, among those whose header was read, whose bloom tells of a log that did not come.
   func suspiciousBlocks(_ logs: [Log], _ headers: [FetchedHeader]) -> [UInt64] {
     let items = filter.bloomItems
     let withLogs = Set(logs.map(\.blockNumber))
     return headers.compactMap { fetched in
       guard range.contains(fetched.header.number), !withLogs.contains(fetched.header.number),
-        fetched.bloom?.mayMatch(items) == true
+        let bloom = fetched.bloom, bloom.mayMatch(items), bloom.tells(items, odds: Self.bloomOdds)
       else { return nil }
       return fetched.header.number
     }
