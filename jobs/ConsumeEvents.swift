@@ -203,6 +203,7 @@ public struct ConsumeEvents: Job {
     report.count("events", step.logs)
     report.count("applied", step.applied.applied)
     report.count("waiting", step.applied.waiting)
+    if step.applied.malformed > 0 { report.count("malformed", step.applied.malformed) }
     report.touched(step.range)
   }
 

@@ -108,8 +108,8 @@ public struct Follower<System: OnChainSystem> {
     return min(finality, orphan ?? finality)
   }
 
-  /// A reorganisation may reach the first block that is read: then the block before it is the common
-  /// one.
+  /// A reorganisation may reach the first block that is read: then the block before it is the
+  /// common one.
   private func headerBeforeTheFirst() throws -> [BlockHeader] {
     guard cursor.block == nil, next > 0 else { return [] }
     return try chain.header(number: next - 1).map { [$0] } ?? []

@@ -343,8 +343,8 @@ extension Moolah {
         m.collateral_token, c.symbol, c.decimals
       from position p
       join market m on m.id = p.market_id and m.deployment_id = \(deployment.id)
-      left join position_debt d on d.position_id = p.id
       left join market_now n on n.market_id = m.id
+      left join position_debt d on d.position_id = p.id and n.market_id is not null
       left join lateral (
         select price from scan_market where market_id = m.id order by run_id desc limit 1
       ) s on true

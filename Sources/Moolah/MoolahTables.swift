@@ -572,6 +572,7 @@ extension Moolah {
         fee_wad = f.fee_wad, rate_at_target_wad = f.rate_at_target_wad, as_of_block = f.as_of_block
       from first f where m.id = f.market_id and f.existed
       """)
+    try takeBackDerived(to: ancestor, of: deployment, in: tx)
     try tx.execute(
       """
       delete from position_before b using market m
@@ -592,19 +593,6 @@ extension Moolah {
       "delete from fact where deployment_id = \(deployment.id) and block_number > \(ancestor)")
     try tx.execute(
       "delete from set_aside where deployment_id = \(deployment.id) and block_number > \(ancestor)")
-    // Derived numbers of blocks that are gone would be wrong, not late.
-    try tx.execute(
-      """
-      delete from position_debt d using position p, market m, market_now n
-      where p.id = d.position_id and m.id = p.market_id and m.deployment_id = \(deployment.id)
-        and n.market_id = m.id and n.as_of_block > \(ancestor)
-      """)
-    try tx.execute(
-      """
-      delete from market_now n using market m
-      where m.id = n.market_id and m.deployment_id = \(deployment.id)
-        and n.as_of_block > \(ancestor)
-      """)
     // Last, since everything of a market that was created above the ancestor goes with it.
     try tx.execute(
       """
@@ -637,6 +625,41 @@ extension Moolah {
       """
     ).first?.get(0, Bool.self)
     if isAbove ?? true { throw TakeBackError.imagesForgotten(ancestor: ancestor) }
+  }
+
+  /// Derived numbers of what has changed would be wrong, not late, and go. Those of a market that the
+  /// blocks did not touch stay true: they follow from its state at the ancestor. Rows of positions in
+  /// a market without totals are not read, so a short reorganisation rewrites few of them.
+  private func takeBackDerived(
+    to ancestor: UInt64, of deployment: Deployment, in tx: borrowing Transaction
+  ) throws {
+    try tx.execute(
+      """
+      delete from position_debt d using position p, position_before b, market m
+      where p.id = d.position_id and b.market_id = p.market_id
+        and b.user_address = p.user_address and m.id = b.market_id
+        and m.deployment_id = \(deployment.id) and b.block_number > \(ancestor)
+      """)
+    try tx.execute(
+      """
+      delete from market_now n using market m, market_before b
+      where m.id = n.market_id and b.market_id = m.id and m.deployment_id = \(deployment.id)
+        and b.block_number > \(ancestor)
+      """)
+    try tx.execute(
+      """
+      update market_now n set as_of_block = b.number, as_of_hash = b.hash
+      from market m, block b
+      where m.id = n.market_id and m.deployment_id = \(deployment.id)
+        and n.as_of_block > \(ancestor) and b.chain_id = \(deployment.chainID)
+        and b.number = \(ancestor) and b.canonical
+      """)
+    try tx.execute(
+      """
+      delete from market_now n using market m
+      where m.id = n.market_id and m.deployment_id = \(deployment.id)
+        and n.as_of_block > \(ancestor)
+      """)
   }
 
   private func takeBackCore(

@@ -110,7 +110,7 @@ import Testing
   /// A young deployment: its first block itself is replaced.
   @Test func takesBackTheFirstBlockThatWasRead() throws {
     let story = try Story(seed: 306, shape: "moolah", youngBy: 4)
-    // It has missed how its markets began, so they stand still; its blocks are followed all the same.
+    // It has missed how its markets began, so they stand still; its blocks are followed still.
     #expect(try story.program.run("consume-events").exit == 1)
     try story.chain.reorg(depth: 6, keep: true)
     #expect(try story.program.run("consume-events").exit == 1)

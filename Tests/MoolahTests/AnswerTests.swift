@@ -89,7 +89,7 @@ import Testing
   }
 
   static let symbols: [(text: String, shown: String?)] = [
-    ("USD1", "USD1"), ("", ""), ("\u{202E}1DSU", "\u{202E}1DSU"), ("a\u{0}b", nil), ("\u{0}", nil),
+    ("USD1", "USD1"), ("", nil), ("\u{202E}1DSU", "\u{202E}1DSU"), ("a\u{0}b", nil), ("\u{0}", nil),
     (String(repeating: "x", count: 5_000), nil),
   ]
 

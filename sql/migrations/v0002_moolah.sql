@@ -212,5 +212,5 @@ join market m on m.id = p.market_id
 join deployment d on d.id = m.deployment_id
 left join token c on c.chain_id = d.chain_id and c.address = m.collateral_token
 left join token l on l.chain_id = d.chain_id and l.address = m.loan_token
-left join position_debt x on x.position_id = p.id
-left join market_now n on n.market_id = m.id;
+left join market_now n on n.market_id = m.id
+left join position_debt x on x.position_id = p.id and n.market_id is not null;
