@@ -627,24 +627,25 @@ extension Moolah {
     if isAbove ?? true { throw TakeBackError.imagesForgotten(ancestor: ancestor) }
   }
 
-  /// Derived numbers of what has changed would be wrong, not late, and go. Those of a market that the
-  /// blocks did not touch stay true: they follow from its state at the ancestor. Rows of positions in
-  /// a market without totals are not read, so a short reorganisation rewrites few of them.
+  /// Derived numbers of what has changed would be wrong, not late, and go. Those of a market that
+  /// the blocks did not touch stay true: they follow from its state at the ancestor. Rows of
+  /// positions in a market without totals are not read, so few of them are rewritten.
   private func takeBackDerived(
     to ancestor: UInt64, of deployment: Deployment, in tx: borrowing Transaction
   ) throws {
     try tx.execute(
       """
-      delete from position_debt d using position p, position_before b, market m
+      delete from position_debt d using position p, position_before b, market m, market_now n
       where p.id = d.position_id and b.market_id = p.market_id
         and b.user_address = p.user_address and m.id = b.market_id
         and m.deployment_id = \(deployment.id) and b.block_number > \(ancestor)
+        and n.market_id = m.id and n.as_of_block > \(ancestor)
       """)
     try tx.execute(
       """
       delete from market_now n using market m, market_before b
       where m.id = n.market_id and b.market_id = m.id and m.deployment_id = \(deployment.id)
-        and b.block_number > \(ancestor)
+        and b.block_number > \(ancestor) and n.as_of_block > \(ancestor)
       """)
     try tx.execute(
       """

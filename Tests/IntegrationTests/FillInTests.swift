@@ -4,8 +4,8 @@ import Testing
 
 /// Filling in what was missed, when it is broken off in the middle.
 @Suite struct FillInTests {
-  /// The events are stored before the markets are derived. If only the first were kept, the next run
-  /// would find nothing late, and the markets would stay wrong for ever.
+  /// The events are stored before the markets are derived. If only the first were kept, the next
+  /// run would find nothing late, and the markets would stay wrong for ever.
   @Test func aFillInThatIsBrokenOffIsDoneAgainByTheNext() throws {
     let story = try Story(seed: 611, shape: "moolah")
     try story.chain.advance(40)
