@@ -33,4 +33,3 @@ def idle(place: Place, rounds: int, is_long: bool) -> None:  # noqa: ARG001
     ours, psql = found["consume-events at the head"], found["psql -c 'select 1'"]
     figures.ratios("ratio to psql", [r.seconds for r in ours], [r.seconds for r in psql])
     figures.line("  CPU of the program, ms", [r.cpu_seconds * 1000 for r in ours])
-    figures.line("  peak memory of the program, MB", [r.megabytes for r in ours])

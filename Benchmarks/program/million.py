@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import figures
-from place import Database, Node, Place, run
+from place import Database, Node, Place, Run, Sql
 
 _MARKETS = 200
 _POSITIONS = 1_000_000
@@ -50,45 +50,50 @@ def million(place: Place, rounds: int, is_long: bool) -> None:  # noqa: ARG001
     with Node(place, logs=0, markets=_MARKETS) as node:
         database = place.database("million")
         flags = node.settings(database)
-        run([place.program, "consume-events", *flags])
+        place.job("consume-events", *flags)
         database.do(_POSITIONS_SQL)
         database.rest()
-        first = run([place.program, "refresh-debt", *flags])
+        first = place.job("refresh-debt", *flags)
         start = _timestamp(first.output)
-        refreshes, bare, wal = [], [], []
-        scans, reads = [], []
+        refreshes: list[Run] = []
+        scans: list[Run] = []
+        bare: list[Sql] = []
+        reads: list[Sql] = []
+        wal = []
         for number in range(rounds):
             database.rest()
             before = database.wal()
             at = str(start + 3600 * (number + 1))
-            refreshes.append(run([place.program, "refresh-debt", *flags, "--at", at]))
+            refreshes.append(place.job("refresh-debt", *flags, "--at", at))
             wal.append((database.wal() - before) / 1e6)
             database.do(_BARE_SQL)
             database.rest()
-            bare.append(database.seconds(_BARE_UPDATE))
+            bare.append(database.measure(_BARE_UPDATE))
             database.rest()
-            scans.append(run([place.program, "scan-liquidations", *flags]))
+            scans.append(place.job("scan-liquidations", *flags))
             _check(scans[-1].output)
             reads.append(_bare_read(database))
         place.drop(database)
     figures.header(f"{_POSITIONS:,} positions with debt in {_MARKETS} markets, seconds")
     figures.line("refresh-debt, first time (all rows are new)", [first.seconds], 2)
-    figures.line("refresh-debt (all rows change)", [r.seconds for r in refreshes], 2)
-    figures.line("bare UPDATE of the same rows from a table", bare, 2)
-    figures.ratios("ratio of refresh-debt to the bare UPDATE", [r.seconds for r in refreshes], bare)
-    figures.line("  CPU of the program", [r.cpu_seconds for r in refreshes], 2)
+    _tell("refresh-debt (all rows change)", refreshes, "bare UPDATE of the rows from a table", bare)
     figures.line("  write-ahead log, MB", wal)
-    figures.line("  peak memory of the program, MB", [r.megabytes for r in refreshes])
-    figures.line("scan-liquidations", [r.seconds for r in scans], 2)
-    figures.line("bare binary COPY of the same rows to nowhere", reads, 2)
-    figures.ratios("ratio of scan-liquidations to the bare COPY", [r.seconds for r in scans], reads)
-    figures.line("  CPU of the program", [r.cpu_seconds for r in scans], 2)
-    figures.line("  peak memory of the program, MB", [r.megabytes for r in scans])
+    _tell("scan-liquidations", scans, "bare binary COPY of the rows to nowhere", reads)
 
 
-def _bare_read(database: Database) -> float:
+def _tell(name: str, runs: list[Run], bare_name: str, bare: list[Sql]) -> None:
+    figures.line(name, [r.seconds for r in runs], 2)
+    figures.line(bare_name, [b.seconds for b in bare], 2)
+    figures.ratios("ratio", [r.seconds for r in runs], [b.seconds for b in bare])
+    figures.line("  CPU of the program", [r.cpu_seconds for r in runs], 2)
+    figures.line("  CPU of the server", [r.server_seconds for r in runs], 2)
+    figures.line("  CPU of the server for the bare statement", [b.server_seconds for b in bare], 2)
+    figures.line("  peak memory of the program, MB", [r.megabytes for r in runs])
+
+
+def _bare_read(database: Database) -> Sql:
     rows = "select id, market_id, user_address, borrow_shares, collateral from position"
-    return database.seconds(f"\\copy ({rows} where borrow_shares > 0) to '/dev/null' (format binary)")
+    return database.measure(f"\\copy ({rows} where borrow_shares > 0) to '/dev/null' (format binary)")
 
 
 def _timestamp(output: str) -> int:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +26,15 @@ class Run:
     cpu_seconds: float
     megabytes: float
     output: str
+    server_seconds: float = 0
+
+
+@dataclass(frozen=True)
+class Sql:
+    """What statements took."""
+
+    seconds: float
+    server_seconds: float
 
 
 class Place:
@@ -58,12 +67,25 @@ class Place:
         command = [self.program, "dev", *words, "--config", str(self._settings)]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
+    def job(self, *words: str) -> Run:
+        """Runs the program, and counts what the server did for it."""
+        before = self.server_seconds()
+        done = run([self.program, *words])
+        return replace(done, server_seconds=self.server_seconds() - before)
+
     def database(self, name: str) -> Database:
         """A new database with the program's schema."""
         self._psql(self.url, f"create database {name} template template0")
         database = Database(self, name)
         run([self.program, "migrate", "--database", database.url])
         return database
+
+    def server_seconds(self) -> float:
+        """CPU seconds of all sessions that have ended, which load from outside hardly changes."""
+        time.sleep(0.1)  # the server has to notice that the last one ended
+        pid = (self.directory / "pg/data/postmaster.pid").read_text().split()[0]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
     def drop(self, database: Database) -> None:
         self._psql(self.url, f"drop database {database.name}")
@@ -87,10 +109,12 @@ class Database:
     def do(self, text: str) -> str:
         return self.place._psql(self.url, text).strip()
 
-    def seconds(self, text: str) -> float:
-        """The seconds that the last statement of the text takes, as psql counts them."""
+    def measure(self, text: str) -> Sql:
+        """What the last statement of the text takes, as psql counts it, and the server's CPU."""
+        before = self.place.server_seconds()
         output = self.do(f"\\timing on\n{text}")
-        return float(re.findall(r"^Time: ([\d.]+) ms", output, re.M)[-1]) / 1000
+        seconds = float(re.findall(r"^Time: ([\d.]+) ms", output, re.M)[-1]) / 1000
+        return Sql(seconds, self.place.server_seconds() - before)
 
     def rest(self) -> None:
         """Gives each measurement the same start: nothing left to write or to clean up."""
