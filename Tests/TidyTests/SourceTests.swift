@@ -21,13 +21,9 @@ import Testing
     /\b(?:Double|Float|Float16|Float80|CGFloat|TimeInterval)\b/
   }
 
-  /// Names of machines, folders, helpers and package servers that mean nothing in a clone.
+  /// Home folders and package servers, which mean nothing in a clone.
   private static var outside: Regex<Substring> {
-    #/
-      (?i) \.\./shared | /work/ | /tmp/wt/ | \b assistant \b | \b LLM \b
-      | claude | chatgpt | copilot | codex
-      | pypi\.org | pythonhosted | ghcr\.io | docker\.io | artifactory
-      /#
+    #/ (?i) /home/[a-z] | \b (?: registry | artifactory | mirror ) \. [a-z]+ \. [a-z]+ /#
   }
 
   /// `path:line: text` of each line of code, comments left out, that fits the pattern.
