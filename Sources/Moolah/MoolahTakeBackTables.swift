@@ -2,8 +2,8 @@ import Ethereum
 import Postgres
 import Systems
 
-// Tables `core_state_before`, `market_before` and `position_before`: rows as they were before a block
-// that may still be taken back.
+// Tables `core_state_before`, `market_before` and `position_before`: rows as they were before a
+// block that may still be taken back.
 
 extension Moolah {
   public func takeBack(
