@@ -15,7 +15,7 @@ TEST_MINUTES ?= 20
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
-	  | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	  | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 .PHONY: bootstrap
 bootstrap:
@@ -42,6 +42,10 @@ test: python ## run all tests, of Swift and of the dev chain
 	timeout $(TEST_MINUTES)m .venv/bin/python -m unittest discover --start-directory devchain/tests --top-level-directory .
 	timeout $(TEST_MINUTES)m swift build --build-tests $(SWIFT_FLAGS)
 	timeout $(TEST_MINUTES)m swift test --skip-build $(if $(FILTER),--filter $(FILTER))
+
+.PHONY: test-long
+test-long: ## run the tests in their long form: more seeds, every step of a crash, more rounds
+	PLIMSOLL_TEST_LONG=1 $(MAKE) test TEST_MINUTES=240
 
 .PHONY: check
 check: bootstrap ## formatting, warnings as errors, and the arrows between modules
