@@ -49,7 +49,9 @@ import Testing
 
   // MARK: Reorganisations
 
-  @Test(arguments: shapes, [1, 2, 3, 5, 8, 13, 21, 34, 55, 64])
+  static let depths = Length.pick(short: [1, 2, 3, 5, 8, 13, 21, 34, 55, 64], long: Array(1...64))
+
+  @Test(arguments: shapes, depths)
   func takesBackReorganisations(shape: String, depth: Int) throws {
     let story = try Story(seed: UInt64(100 + depth), shape: shape, windowBlocks: 7)
     try story.chain.advance(30 + depth)
