@@ -13,7 +13,8 @@ _LIQUIDATABLE = 100
 
 # Debts between 0.30 and 0.95 of what the collateral carries; the first of every 10,000 is over it.
 _POSITIONS_SQL = f"""
-insert into position (market_id, user_address, supply_shares, borrow_shares, collateral, as_of_block)
+insert into position
+  (market_id, user_address, supply_shares, borrow_shares, collateral, as_of_block)
 select m.id, substr(sha256(n::text::bytea), 1, 20), 0,
   trunc(collateral * 2000 * 0.86 * 1e6 * part), collateral, 3
 from (
@@ -93,7 +94,8 @@ def _tell(name: str, runs: list[Run], bare_name: str, bare: list[Sql]) -> None:
 
 def _bare_read(database: Database) -> Sql:
     rows = "select id, market_id, user_address, borrow_shares, collateral from position"
-    return database.measure(f"\\copy ({rows} where borrow_shares > 0) to '/dev/null' (format binary)")
+    query = f"{rows} where borrow_shares > 0"
+    return database.measure(f"\\copy ({query}) to '/dev/null' (format binary)")
 
 
 def _timestamp(output: str) -> int:
