@@ -116,7 +116,9 @@ private struct WindowReader {
     }
     return Window(
       range: first.range, logs: first.answer.logs, headers: headers.map(\.header),
-      suspiciousBlocks: check.suspiciousBlocks(first.answer.logs, headers))
+      doubts: check.suspiciousBlocks(first.answer.logs, headers).map {
+        Doubt(blocks: $0...$0, reason: .bloom, endpoint: chain.endpointName)
+      })
   }
 
   /// What the first batch brings.

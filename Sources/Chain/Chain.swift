@@ -27,6 +27,9 @@ public final class Chain {
 
   var nextID: UInt64 = 1
 
+  /// Not yet told; bounded, since an endpoint may misbehave at every request.
+  private var notices: [Notice] = []
+
   private let isStopping: () -> Bool
   private let now: () -> MonotonicInstant
   private let sleep: (Duration) -> Void
@@ -70,6 +73,16 @@ public final class Chain {
 
   /// The name of the endpoint in use.
   public var endpointName: String { current.endpoint.name }
+
+  /// What happened to endpoints since this was asked before; at most 100, the first ones.
+  public func takeNotices() -> [Notice] {
+    defer { notices = [] }
+    return notices
+  }
+
+  func note(_ kind: Notice.Kind, _ endpoint: String, _ detail: String) {
+    if notices.count < 100 { notices.append(Notice(kind, endpoint: endpoint, detail: detail)) }
+  }
 
   /// Asks the endpoint in use which chain it serves, unless it has said so already.
   ///

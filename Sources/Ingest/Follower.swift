@@ -76,7 +76,7 @@ public struct Follower<System: OnChainSystem> {
       return try cursor.move(Self.job, of: deployment.id, to: end.number, hash: end.hash, in: tx)
     }
     return Step(
-      range: window.range, logs: window.logs.count, suspicious: window.suspiciousBlocks.count,
+      range: window.range, logs: window.logs.count, suspicious: window.doubts.count,
       applied: applied)
   }
 
@@ -250,7 +250,7 @@ public struct Follower<System: OnChainSystem> {
     let shared = window.logs.filter { $0.address != deployment.address }
     return (
       Step(
-        range: window.range, logs: window.logs.count, suspicious: window.suspiciousBlocks.count,
+        range: window.range, logs: window.logs.count, suspicious: window.doubts.count,
         applied: applied),
       system.markets(concernedBy: shared) ?? []
     )

@@ -13,7 +13,7 @@ import Testing
     #expect(window.range == 4...13)
     #expect(window.logs == node.logs.filter { (4...13).contains($0.blockNumber) })
     #expect(window.headers == [6, 9, 12, 13].map { node.headers[$0] })
-    #expect(window.suspiciousBlocks.isEmpty)
+    #expect(window.doubts.isEmpty)
   }
 
   @Test func anEmptyWindowStillBringsItsLastHeader() throws {
@@ -74,7 +74,7 @@ import Testing
     ]
     // Block 3 has its logs; 5 and 7 lack one half of what a log would set.
     let window = try window(node, 3...8, everyHeaderFrom: 0)
-    #expect(window.suspiciousBlocks == [4])
+    #expect(window.doubts.map(\.blocks) == [4...4])
   }
 
   @Test func aBloomThatMatchesByChanceIsNoSuspicion() throws {
@@ -86,12 +86,12 @@ import Testing
       4: Self.filled(promise, to: 647), 5: Self.filled(promise, to: 648),
       7: Self.filled(promise, to: 2048),
     ]
-    #expect(try window(node, 4...8, everyHeaderFrom: 0).suspiciousBlocks == [4])
+    #expect(try window(node, 4...8, everyHeaderFrom: 0).doubts.map(\.blocks) == [4...4])
     node.blooms = [4: Self.filled(promise, to: 203), 5: Self.filled(promise, to: 205)]
     let anyEvent = LogFilter(addresses: [ToyNode.contract], topics0: [])
     let window = try ScriptedChain(node).chain.window(
       anyEvent, from: 4, through: 8, everyHeaderFrom: 0, parent: nil)
-    #expect(window.suspiciousBlocks == [4])
+    #expect(window.doubts.map(\.blocks) == [4...4])
   }
 
   @Test func aBloomThatCannotBeReadIsMalformed() throws {
