@@ -33,29 +33,42 @@ public struct ConsumeEvents: Job {
       .init("--max-blocks N", "go on by at most this many blocks per deployment"),
       .init("--window N", "blocks per transaction (default: window_blocks of the chain)"),
       .init("--retry-set-aside", "try markets set aside again, however often they failed"),
+      .init("--retry-open", "read open ranges again, however often that was done"),
+      .init("--accept-open", "take what is open in the range given as complete; reads nothing"),
     ],
     details: """
       Reads only logs and headers; writes events, markets, positions, the operation log, \
       liquidations and the cursor. A reorganisation up to reorg_limit blocks deep is taken back \
       first. An event that cannot be applied sets its market aside and is tried in \(attemptsMax) \
-      runs, then only when asked for; other markets go on, and the run ends with 1.
+      runs, then only when asked for; other markets go on, and the run ends with 1. Blocks whose \
+      logs are not proved to be all are open in table block_range: they are read again by later \
+      runs, and as long as any is open a run ends with 1.
       """)
 
   /// Runs that try an event which cannot be applied, before it waits for an operator.
   static let attemptsMax = 3
   /// Reorganisations that one run resolves before it leaves the chain to calm down.
   static let reorgsMax = 8
+  /// Open ranges that a run's log names.
+  static let openShownMax = 20
 
   var range: BlockRange
   var windowBlocks: UInt64?
   var maxBlocks: UInt64?
   var retriesAll: Bool
+  var retriesOpen: Bool
+  var acceptsOpen: Bool
 
   public init(arguments: inout Arguments) throws(UsageError) {
     range = try arguments.blockRange("--from-block", "--to-block")
     windowBlocks = try arguments.count("--window", in: 1...UInt64(Int64.max))
     maxBlocks = try arguments.count("--max-blocks", in: 1...UInt64(Int64.max))
     retriesAll = try arguments.flag("--retry-set-aside")
+    retriesOpen = try arguments.flag("--retry-open")
+    acceptsOpen = try arguments.flag("--accept-open")
+    if acceptsOpen, range.first == nil || range.last == nil {
+      throw UsageError("--accept-open needs --from-block and --to-block")
+    }
   }
 
   public func run(in context: JobContext) throws -> RunReport {
@@ -89,11 +102,16 @@ public struct ConsumeEvents: Job {
         reorg: target.chainSettings.reorgLimit),
       chain: target.chain, db: context.database, writer: writer)
 
+    if acceptsOpen { return try accept(&follower, in: context, into: &report) }
     let head = try target.chain.head()
     try reconcile(&follower, head: head, in: context, into: &report)
     try retry(&follower, head: head.number, in: context, into: &report)
+    try mend(&follower, head: head.number, in: context, into: &report)
     try fillIn(&follower, head: head.number, in: context, into: &report)
     try goOn(&follower, head: head.number, of: target, in: context, into: &report)
+    // What this run has revealed is read at once.
+    try mend(&follower, head: head.number, in: context, into: &report)
+    tellNotices(of: try target.chain, in: context, into: &report)
     try account(for: follower, head: head.number, in: context, into: &report)
   }
 
@@ -146,7 +164,7 @@ public struct ConsumeEvents: Job {
         from: first, through: last, head: head, commit: !context.isDryRun)
       report.count("late_events", filled.step.applied.applied)
       report.touched(filled.step.range)
-      tell(suspicious: filled.step, in: context, into: &report)
+      tell(doubtsOf: filled.step, in: context, into: &report)
       shared.formUnion(filled.shared)
       first = filled.step.range.upperBound + 1
     }
@@ -170,32 +188,98 @@ public struct ConsumeEvents: Job {
     while follower.next <= last {
       if context.isStopping() { return report.stopEarly() }
       do {
-        let step = try follower.step(through: last, head: head, commit: !context.isDryRun)
-        tell(step, into: &report)
-        tell(suspicious: step, in: context, into: &report)
-        context.progress.reach(step.range.upperBound - start + 1)
+        try follower.follow(through: last, head: head, commit: !context.isDryRun) { step in
+          tell(step, into: &report)
+          tell(doubtsOf: step, in: context, into: &report)
+          context.progress.reach(step.range.upperBound - start + 1)
+          return !context.isStopping()
+        }
         if context.isDryRun {
-          report.note("dry run: the first of the windows was tried, nothing was written")
-          return
+          return report.note("dry run: the first of the windows was tried, nothing was written")
         }
       } catch ChainError.parentMismatch where reorgs < Self.reorgsMax {
         if context.isDryRun { return }
         reorgs += 1
         try reconcile(&follower, head: try target.chain.head(), in: context, into: &report)
+      } catch let error as ChainError where !context.isDryRun && error.isAboutItsRange {
+        try follower.noteFailure(error.description, through: last)
+        throw error
       }
     }
   }
 
-  /// A bloom that speaks of logs which did not come is no proof, since blooms may say too much, but
-  /// worth a look.
+  // MARK: Open ranges
+
+  /// Reads open ranges again, each once.
+  private func mend(
+    _ follower: inout Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
+    into report: inout RunReport
+  ) throws {
+    if context.isDryRun { return }
+    try follower.listWatched()
+    for open in try follower.open() {
+      guard retriesOpen || open.range.attempts < follower.limits.attemptsMax else { continue }
+      try mend(open, &follower, head: head, in: context, into: &report)
+    }
+  }
+
+  private func mend(
+    _ open: Ledger.OpenRange, _ follower: inout Follower<some OnChainSystem>, head: UInt64,
+    in context: JobContext, into report: inout RunReport
+  ) throws {
+    var rest = open
+    while true {
+      if context.isStopping() { return report.stopEarly() }
+      let read: ClosedRange<UInt64>
+      do {
+        let step = try follower.mend(rest, head: head)
+        report.count("late_events", step.applied.applied)
+        report.count("blocks_read_again", step.range.count)
+        read = step.range
+      } catch let error as ChainError where error.isAboutItsRange {
+        context.log.warning("an open range could not be read", ["error": error.description])
+        read = try follower.noteFailure(error.description, of: rest)
+      }
+      guard read.upperBound < open.range.blocks.upperBound else { return }
+      rest.range.blocks = read.upperBound + 1...open.range.blocks.upperBound
+    }
+  }
+
+  private func accept(
+    _ follower: inout Follower<some OnChainSystem>, in context: JobContext,
+    into report: inout RunReport
+  ) throws {
+    guard let first = range.first, let last = range.last, !context.isDryRun else { return }
+    try follower.accept(first...last, reason: "accepted by \(context.holder)")
+    try account(for: follower, head: nil, in: context, into: &report)
+  }
+
   private func tell(
-    suspicious step: Step, in context: JobContext, into report: inout RunReport
+    doubtsOf step: Step, in context: JobContext, into report: inout RunReport
   ) {
-    guard step.suspicious > 0 else { return }
-    context.log.warning(
-      "blooms speak of logs that did not come",
-      ["blocks": step.suspicious, "from": step.range.lowerBound, "to": step.range.upperBound])
-    report.count("suspicious_blocks", step.suspicious)
+    for doubt in step.doubts {
+      context.log.warning(
+        "logs may be missing",
+        [
+          "from": doubt.blocks.lowerBound, "to": doubt.blocks.upperBound,
+          "reason": doubt.reason.rawValue, "endpoint": doubt.endpoint,
+        ])
+    }
+    if !step.doubts.isEmpty { report.count("ranges_in_doubt", step.doubts.count) }
+  }
+
+  /// What an operator should know of the endpoints.
+  private func tellNotices(
+    of chain: Chain, in context: JobContext, into report: inout RunReport
+  ) {
+    for notice in chain.takeNotices() {
+      context.log.warning(
+        "an endpoint needs a look",
+        [
+          "endpoint": notice.endpoint, "notice": notice.kind.rawValue, "detail": notice.detail,
+        ])
+      report.count("endpoint_\(notice.kind.rawValue)")
+    }
   }
 
   private func tell(_ step: Step, into report: inout RunReport) {
@@ -208,7 +292,7 @@ public struct ConsumeEvents: Job {
   }
 
   private func account(
-    for follower: Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
+    for follower: Follower<some OnChainSystem>, head: UInt64?, in context: JobContext,
     into report: inout RunReport
   ) throws {
     let aside = try context.database.transaction(.readOnly) { tx in
@@ -226,8 +310,27 @@ public struct ConsumeEvents: Job {
       report.count("markets_set_aside", aside.count)
       report.worsen(to: .itemFailures)
     }
-    report.state("\(follower.deployment.name) head", String(head))
+    try tell(open: follower.open(), in: context, into: &report)
+    if let head { report.state("\(follower.deployment.name) head", String(head)) }
     report.state(
       "\(follower.deployment.name) cursor", follower.cursor.block.map(String.init) ?? "none")
+  }
+
+  private func tell(
+    open ranges: [Ledger.OpenRange], in context: JobContext, into report: inout RunReport
+  ) throws {
+    if ranges.isEmpty { return }
+    for open in ranges.prefix(Self.openShownMax) {
+      context.log.error(
+        "not complete",
+        [
+          "from": open.range.blocks.lowerBound, "to": open.range.blocks.upperBound,
+          "state": open.range.state.rawValue, "reason": open.range.reason ?? "",
+          "attempts": open.range.attempts, "filter_version": open.filterVersion,
+        ])
+    }
+    report.count("open_ranges", ranges.count)
+    report.note("\(ranges.count) ranges of blocks are not proved complete (table block_range)")
+    report.worsen(to: .itemFailures)
   }
 }

@@ -10,6 +10,7 @@ public enum Schema {
     migration(1, "shared", PackageResources.v0001_shared_sql),
     migration(2, "moolah", PackageResources.v0002_moolah_sql),
     migration(3, "roles", PackageResources.v0003_roles_sql),
+    migration(4, "ledger", PackageResources.v0004_ledger_sql),
   ]
 
   /// What a migration's file is called.

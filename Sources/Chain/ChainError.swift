@@ -48,6 +48,14 @@ public enum ChainError: Error, Equatable, Sendable {
     case remote(code: Int, message: String)
   }
 
+  /// Whether it says something of the blocks that were asked for, and not of the way to them.
+  public var isAboutItsRange: Bool {
+    switch self {
+    case .inconsistent, .refused, .windowRefused, .tooLarge: true
+    default: false
+    }
+  }
+
   /// Whether the same run, later, may well succeed.
   public var isTransient: Bool {
     switch self {

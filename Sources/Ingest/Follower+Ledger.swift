@@ -1,0 +1,182 @@
+import Chain
+import Ethereum
+import Postgres
+import Store
+import Systems
+
+/// What was read, what is open, and reading it again.
+extension Follower {
+  /// Enters a window that goes on from the cursor; contracts that it revealed are a new filter
+  /// version, of which everything before the window is missing.
+  ///
+  /// - Returns: every contract with its version.
+  func note(_ read: ReadWindow, in tx: borrowing Transaction) throws -> [Address: Int32] {
+    let filters = try list(
+      read.watched.subtracting(self.filters.keys), through: read.window.range, in: tx)
+    var listed = self
+    listed.filters = filters
+    try listed.note(read.window, for: listed.versions(coveredBy: read.watched), in: tx)
+    return filters
+  }
+
+  /// Adds contracts as a filter version that misses all blocks below the range.
+  private func list(
+    _ addresses: Set<Address>, through range: ClosedRange<UInt64>, in tx: borrowing Transaction
+  ) throws -> [Address: Int32] {
+    if addresses.isEmpty { return filters }
+    let all = try Ledger.watch(addresses, of: deployment.id, in: tx)
+    let new = Set(addresses.compactMap { all[$0] }).subtracting(filters.values)
+    let first = deployment.firstBlock
+    if range.lowerBound > first {
+      try Ledger.note(
+        LedgerRange(first...range.lowerBound - 1, .missing, reason: "not watched then"),
+        of: new, deployment: deployment.id, in: tx)
+    }
+    return all
+  }
+
+  /// Enters what became of a range of blocks; blocks in doubt are suspect.
+  func note(
+    _ window: Window, for versions: Set<Int32>, attempts: Int = 0, in tx: borrowing Transaction
+  ) throws {
+    try Ledger.note(
+      LedgerRange(window.range, .verified), of: versions, deployment: deployment.id, in: tx)
+    for doubt in window.doubts {
+      try Ledger.note(
+        LedgerRange(
+          doubt.blocks, .suspect, reason: "\(doubt.reason.rawValue) (\(doubt.endpoint))",
+          attempts: attempts + 1),
+        of: versions, deployment: deployment.id, in: tx)
+    }
+  }
+
+  /// Enters that the blocks from `next` on could not be read.
+  public mutating func noteFailure(_ reason: String, through last: UInt64) throws {
+    let blocks = next...max(next, min(last, next + (limits.windowBlocks - 1)))
+    let versions = Set(filters.values)
+    if versions.isEmpty { return }
+    _ = try write { tx in
+      try Ledger.note(
+        LedgerRange(blocks, .failed, reason: reason, attempts: 1), of: versions,
+        deployment: deployment.id, in: tx)
+      return cursor
+    }
+  }
+
+  /// Enters that the first window of an open range could not be read.
+  ///
+  /// - Returns: the blocks of that window.
+  public mutating func noteFailure(
+    _ reason: String, of open: Ledger.OpenRange
+  ) throws -> ClosedRange<UInt64> {
+    let blocks = open.range.blocks
+    let failed =
+      blocks.lowerBound...min(blocks.upperBound, blocks.lowerBound + (limits.windowBlocks - 1))
+    _ = try write { tx in
+      try Ledger.note(
+        LedgerRange(failed, .failed, reason: reason, attempts: open.range.attempts + 1),
+        of: [open.filterVersion], deployment: deployment.id, in: tx)
+      return cursor
+    }
+    return failed
+  }
+
+  // MARK: Open ranges
+
+  /// What is not verified, up to the cursor.
+  public func open() throws -> [Ledger.OpenRange] {
+    guard let block = cursor.block else { return [] }
+    return try db.transaction(.readOnly) { tx in
+      try Ledger.open(of: deployment.id, through: block, in: tx)
+    }
+  }
+
+  /// Contracts that only the mirror knows of, from before the ledger or from a market that came
+  /// through late, are listed, and with them what is missing of them.
+  public mutating func listWatched() throws {
+    guard !unlisted.isEmpty, let block = cursor.block else { return }
+    let addresses = unlisted
+    var all = filters
+    _ = try write { tx in
+      all = try list(addresses, through: block + 1...block + 1, in: tx)
+      return cursor
+    }
+    filters = all
+    unlisted = []
+  }
+
+  /// Reads the first window of an open range again; late events are added and derived.
+  ///
+  /// - Returns: what was read; less than the range if the window is smaller.
+  public mutating func mend(_ open: Ledger.OpenRange, head: UInt64) throws -> Step {
+    let addresses = Set(filters.filter { $0.value == open.filterVersion }.keys)
+    return try readAgain(
+      open.range.blocks, of: addresses, attempts: open.range.attempts, head: head
+    ).step
+  }
+
+  /// Says that a range is complete although nothing proves it.
+  public mutating func accept(_ blocks: ClosedRange<UInt64>, reason: String) throws {
+    _ = try write { tx in
+      for open in try Ledger.open(of: deployment.id, through: blocks.upperBound, in: tx)
+      where open.range.blocks.overlaps(blocks) {
+        try Ledger.note(
+          LedgerRange(open.range.blocks.clamped(to: blocks), .verified, reason: reason),
+          of: [open.filterVersion], deployment: deployment.id, in: tx)
+      }
+      return cursor
+    }
+  }
+
+  /// Reads blocks below the cursor again and adds what was missed.
+  ///
+  /// A log of a contract that other deployments watch as well may be stored and yet be missing
+  /// here, so the markets of such logs are returned, to be derived when the range is done.
+  public mutating func fillIn(
+    from first: UInt64, through last: UInt64, head: UInt64, commit: Bool = true
+  ) throws -> (step: Step, shared: Set<Bytes32>) {
+    try readAgain(first...last, of: watched, attempts: 0, head: head, commit: commit)
+  }
+
+  /// Markets with late events are derived again, in the same transaction: a late event is late only
+  /// once.
+  private mutating func readAgain(
+    _ blocks: ClosedRange<UInt64>, of addresses: Set<Address>, attempts: Int, head: UInt64,
+    commit: Bool = true
+  ) throws -> (step: Step, shared: Set<Bytes32>) {
+    // Every header where few blocks are in doubt, or where they may still be taken back.
+    let isShort = blocks.upperBound - blocks.lowerBound < limits.reorg
+    var reader = WindowReader(
+      system: system, deployment: deployment, limits: limits, chain: chain,
+      everyHeaderFrom: isShort ? blocks.lowerBound : limits.finality(of: head),
+      watched: addresses, parent: nil)
+    let read = try reader.read(from: blocks.lowerBound, through: blocks.upperBound)
+    let window = read.window
+    var late: [Log] = []
+    var all = filters
+    cursor = try write(commit: commit) { tx in
+      if let block = try Blocks.contradicted(
+        by: window.headers, chainID: deployment.chainID, in: tx)
+      {
+        throw IngestError.contradiction(block: block)
+      }
+      try Blocks.append(window.headers, chainID: deployment.chainID, in: tx)
+      late = try EventStore.appendNew(window.logs, chainID: deployment.chainID, in: tx)
+      let revealed = read.watched.subtracting(watched)
+      if !revealed.isEmpty, let block = cursor.block {
+        all = try list(revealed, through: block + 1...block + 1, in: tx)
+      }
+      var listed = self
+      listed.filters = all
+      try listed.note(
+        window, for: listed.versions(coveredBy: read.watched), attempts: attempts, in: tx)
+      if late.isEmpty { return cursor }
+      return try derive(system.markets(concernedBy: late), head: head, in: tx)
+    }
+    if commit { filters = all }
+    var applied = ApplyReport()
+    applied.applied = late.count
+    let shared = window.logs.filter { $0.address != deployment.address }
+    return (Step(window, applied: applied), system.markets(concernedBy: shared) ?? [])
+  }
+}

@@ -1,0 +1,73 @@
+import Chain
+import Ethereum
+import Postgres
+import Store
+import Systems
+
+/// Taking back what the chain has taken back.
+extension Follower {
+  /// Takes back what the chain has taken back; without `commit` it only tells what it would.
+  ///
+  /// - Throws: `IngestError.reorgTooDeep` if no common block is stored within the limit.
+  public mutating func reconcile(head: BlockHeader, commit: Bool = true) throws -> Reconciliation {
+    guard let block = cursor.block, let hash = cursor.hash else { return .unchanged }
+    if head.number == block, head.hash == hash { return .unchanged }
+    if head.number >= block, try chain.header(number: block)?.hash == hash { return .unchanged }
+    // So far behind that nothing it says can be compared.
+    if head.number + limits.reorg < block { return .nodeBehind(by: block - head.number) }
+
+    let own = try ancestry(of: cursor)
+    let theirs = try chain.headers(numbers: own.map(\.number).filter { $0 <= head.number })
+    let onChain = Dictionary(
+      theirs.map { ($0.number, $0.hash) }, uniquingKeysWith: { first, _ in first })
+    let ancestor = own.first { onChain[$0.number] == $0.hash }
+    // A node that is behind, but on our chain, takes nothing back.
+    if ancestor?.number == head.number { return .nodeBehind(by: block - head.number) }
+    let kept = try ancestor?.number ?? beforeEverything(own)
+
+    cursor = try write(commit: commit) { tx in
+      try system.takeBack(to: kept, of: deployment, in: tx)
+      try Blocks.orphan(own.filter { $0.number > kept }, chainID: deployment.chainID, in: tx)
+      try Ledger.takeBack(
+        to: ancestor?.number, watching: system.watched(of: deployment, in: tx),
+        of: deployment.id, in: tx)
+      guard let ancestor else { return try cursor.forget(Self.job, of: deployment.id, in: tx) }
+      return try cursor.move(
+        Self.job, of: deployment.id, to: ancestor.number, hash: ancestor.hash, in: tx)
+    }
+    (filters, unlisted) = try db.transaction(.readOnly) { tx in
+      let filters = try Ledger.filters(of: deployment.id, in: tx)
+      return (filters, try system.watched(of: deployment, in: tx).subtracting(filters.keys))
+    }
+    return .takenBack(blocks: block - kept)
+  }
+
+  /// The block before the first, if all that was read may still be taken back.
+  private func beforeEverything(_ own: [(number: UInt64, hash: Bytes32)]) throws -> UInt64 {
+    let first = deployment.firstBlock
+    guard first > 0, let lowest = own.last?.number, lowest <= first else {
+      throw IngestError.reorgTooDeep(block: cursor.block ?? first, limit: limits.reorg)
+    }
+    return first - 1
+  }
+
+  /// The deployment's own chain, newest first, as far as it may be taken back.
+  private func ancestry(of cursor: Cursor) throws -> [(number: UInt64, hash: Bytes32)] {
+    try db.transaction(.readOnly) { tx in try ancestry(of: cursor, in: tx) }
+  }
+
+  func ancestry(
+    of cursor: Cursor, in tx: borrowing Transaction
+  ) throws -> [(number: UInt64, hash: Bytes32)] {
+    guard let block = cursor.block, let hash = cursor.hash else { return [] }
+    return try Blocks.ancestry(
+      of: hash, number: block, limit: Int(limits.reorg), chainID: deployment.chainID, in: tx)
+  }
+}
+
+/// What became of the blocks that were read before.
+public enum Reconciliation: Equatable, Sendable {
+  case unchanged
+  case takenBack(blocks: UInt64)
+  case nodeBehind(by: UInt64)
+}
