@@ -11,6 +11,12 @@ public protocol Job {
   /// Whether the job changes anything; a reading one leaves no run row.
   static var access: JobAccess { get }
 
+  /// What two runs exclude each other by, on each deployment; nil: the job's name.
+  ///
+  /// A job that can work in parts at once gives each part a name, which begins with the job's:
+  /// `consume-events fetch 1/4`. The run's row carries it.
+  var lockName: String? { get }
+
   /// Takes the job's own options. Whatever can be refused without the database is refused here.
   init(arguments: inout Arguments) throws(UsageError)
 
@@ -20,6 +26,7 @@ public protocol Job {
 
 extension Job {
   public static var access: JobAccess { .writes }
+  public var lockName: String? { nil }
 }
 
 /// What a job does to the database.

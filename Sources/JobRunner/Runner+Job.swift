@@ -117,6 +117,9 @@ private struct Execution {
   /// A dry run and a reading job take no lock and leave no row.
   private var leavesTraces: Bool { type.access == .writes && !common.isDryRun }
 
+  /// What other runs know this one by: in locks and in the row.
+  private var lockName: String { job.lockName ?? type.name }
+
   func perform(on chosen: [DeploymentConfiguration], log: Logger) throws -> ExitCode {
     let connection = try database.open(knowing: runner.migrations)
     if leavesTraces && connection.isReplica {
@@ -149,10 +152,10 @@ private struct Execution {
     guard leavesTraces else { return chosen }
     var free: [DeploymentConfiguration] = []
     for deployment in chosen {
-      if try connection.tryAdvisoryLock(Runs.lock(job: type.name, deployment: deployment.name)) {
+      if try connection.tryAdvisoryLock(Runs.lock(job: lockName, deployment: deployment.name)) {
         free.append(deployment)
       } else {
-        report.skipLocked(heldBy: "another run of \(type.name) on \(deployment.name)")
+        report.skipLocked(heldBy: "another run of \(lockName) on \(deployment.name)")
       }
     }
     return free
@@ -163,7 +166,7 @@ private struct Execution {
   private func unlock(_ deployments: [DeploymentConfiguration], on connection: Connection) {
     guard leavesTraces, !connection.isClosed else { return }
     for deployment in deployments {
-      _ = try? connection.unlock(Runs.lock(job: type.name, deployment: deployment.name))
+      _ = try? connection.unlock(Runs.lock(job: lockName, deployment: deployment.name))
     }
   }
 
@@ -175,9 +178,9 @@ private struct Execution {
     let list = names(of: deployments)
     return try connection.transaction { tx in
       let id = try Runs.begin(
-        job: type.name, arguments: arguments, deployments: list, version: Runner.version,
+        job: lockName, arguments: arguments, deployments: list, version: Runner.version,
         host: ThisProcess.hostName, pid: getpid(), in: tx)
-      try Runs.markDead(job: type.name, deployments: list, except: id, in: tx)
+      try Runs.markDead(job: lockName, deployments: list, except: id, in: tx)
       return id
     }
   }

@@ -49,7 +49,7 @@ public enum Runs {
       """)
   }
 
-  /// The newest runs, newest first.
+  /// The newest runs, newest first; those of a job with the runs of its parts.
   public static func newest(
     job: String?, limit: Int, in tx: borrowing Transaction
   ) throws -> [RunRow] {
@@ -58,7 +58,8 @@ public enum Runs {
       select id, job, deployments, to_char(started_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
         (extract(epoch from coalesce(finished_at, now()) - started_at) * 1000)::bigint, status,
         exit_code, coalesce(counters::text, '{}'), error
-      from run where \(job) is null or job = \(job) order by id desc limit \(Int64(limit))
+      from run where \(job) is null or job = \(job) or starts_with(job, \(job) || ' ')
+      order by id desc limit \(Int64(limit))
       """
     ).map { row in
       RunRow(

@@ -114,10 +114,14 @@ struct TallyJob: Job {
 
   let kind: String?
   let isLong: Bool
+  let part: String?
+
+  var lockName: String? { part.map { "tally \($0)" } }
 
   init(arguments: inout Arguments) throws(UsageError) {
     kind = try arguments.choice("--fail", among: ["data", "items", "bug", "database"])
     isLong = try arguments.flag("--long")
+    part = try arguments.value("--part")
   }
 
   func run(in context: JobContext) throws -> RunReport {

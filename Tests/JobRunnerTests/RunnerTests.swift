@@ -230,6 +230,29 @@ import Testing
     #expect(try StoredRun.all(in: database).count == 1)
   }
 
+  @Test func partsOfAJobRunBesideEachOther() throws {
+    let database = try TemporaryDatabase()
+    let program = try Program()
+    try program.configure(database: database)
+    let other = try database.connection()
+    #expect(try other.tryAdvisoryLock(Runs.lock(job: "tally fetch 1/2", deployment: "lista-bsc")))
+    let first = try other.transaction { tx in
+      try Runs.begin(
+        job: "tally fetch 1/2", arguments: "", deployments: "lista-bsc", version: "0", host: "h",
+        pid: 1, in: tx)
+    }
+
+    for part in [["--part", "fetch 2/2"], []] {
+      let result = program.run(["tally", "--deployment", "lista-bsc"] + part)
+      #expect(result.out.contains("tally: succeeded"))
+    }
+    let refused = program.run("tally", "--deployment", "lista-bsc", "--part", "fetch 1/2")
+    #expect(refused.out.contains("another run of tally fetch 1/2 on lista-bsc holds the lock"))
+    let runs = try StoredRun.all(in: database)
+    #expect(runs.map(\.job) == ["tally", "tally fetch 2/2", "tally fetch 1/2"])
+    #expect(runs.map(\.status) == ["succeeded", "succeeded", "running"], "run \(first) lives")
+  }
+
   @Test func aRunWhoseProcessDiedIsMarkedByTheNextOne() throws {
     let database = try TemporaryDatabase()
     let program = try Program()

@@ -71,6 +71,12 @@ import Testing
     #expect(try newest(limit: 0).isEmpty)
   }
 
+  @Test func theRunsOfAJobAreThoseOfItsPartsAsWell() throws {
+    let ids = try ["a", "a fetch 1/2", "ab", "b a"].map { try begin($0) }
+    #expect(try newest("a").map(\.id) == [ids[1], ids[0]])
+    #expect(try newest("a fetch 1/2").map(\.id) == [ids[1]])
+  }
+
   @Test func onlyOpenRunsOfTheSameJobAndDeploymentsAreMarkedDead() throws {
     let dead = try begin()
     let finished = try begin()
