@@ -33,6 +33,7 @@ public struct ConsumeEvents: Job {
       .init("--max-blocks N", "go on by at most this many blocks per deployment"),
       .init("--window N", "blocks per transaction (default: window_blocks of the chain)"),
       .init("--retry-set-aside", "try markets set aside again, however often they failed"),
+      .init("--apply", "apply only events that fetch-events has stored; ask for no logs"),
       .init("--retry-open", "read open ranges again, however often that was done"),
       .init("--accept-open", "take what is open in the range given as complete; reads nothing"),
     ],
@@ -56,6 +57,7 @@ public struct ConsumeEvents: Job {
   var windowBlocks: UInt64?
   var maxBlocks: UInt64?
   var retriesAll: Bool
+  var appliesOnly: Bool
   var retriesOpen: Bool
   var acceptsOpen: Bool
 
@@ -64,6 +66,7 @@ public struct ConsumeEvents: Job {
     windowBlocks = try arguments.count("--window", in: 1...UInt64(Int64.max))
     maxBlocks = try arguments.count("--max-blocks", in: 1...UInt64(Int64.max))
     retriesAll = try arguments.flag("--retry-set-aside")
+    appliesOnly = try arguments.flag("--apply")
     retriesOpen = try arguments.flag("--retry-open")
     acceptsOpen = try arguments.flag("--accept-open")
     if acceptsOpen, range.first == nil || range.last == nil {
@@ -185,14 +188,25 @@ public struct ConsumeEvents: Job {
       "consume-events \(target.name)", of: last >= start ? last - start + 1 : 0, unit: "blocks")
     defer { context.progress.finish() }
 
+    func take(_ step: Step) -> Bool {
+      tell(step, into: &report)
+      tell(doubtsOf: step, in: context, into: &report)
+      context.progress.reach(step.range.upperBound - start + 1)
+      return !context.isStopping()
+    }
+
     while follower.next <= last {
       if context.isStopping() { return report.stopEarly() }
       do {
-        try follower.follow(through: last, head: head, commit: !context.isDryRun) { step in
-          tell(step, into: &report)
-          tell(doubtsOf: step, in: context, into: &report)
-          context.progress.reach(step.range.upperBound - start + 1)
-          return !context.isStopping()
+        if let step = try follower.applyStored(
+          through: last, head: head, commit: !context.isDryRun)
+        {
+          _ = take(step)
+        } else if appliesOnly {
+          return report.note("block \(follower.next) was not fetched yet")
+        } else {
+          try follower.follow(
+            through: follower.gapEnd(through: last), head: head, commit: !context.isDryRun, take)
         }
         if context.isDryRun {
           return report.note("dry run: the first of the windows was tried, nothing was written")
@@ -266,20 +280,6 @@ public struct ConsumeEvents: Job {
         ])
     }
     if !step.doubts.isEmpty { report.count("ranges_in_doubt", step.doubts.count) }
-  }
-
-  /// What an operator should know of the endpoints.
-  private func tellNotices(
-    of chain: Chain, in context: JobContext, into report: inout RunReport
-  ) {
-    for notice in chain.takeNotices() {
-      context.log.warning(
-        "an endpoint needs a look",
-        [
-          "endpoint": notice.endpoint, "notice": notice.kind.rawValue, "detail": notice.detail,
-        ])
-      report.count("endpoint_\(notice.kind.rawValue)")
-    }
   }
 
   private func tell(_ step: Step, into report: inout RunReport) {

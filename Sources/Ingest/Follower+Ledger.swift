@@ -6,48 +6,45 @@ import Systems
 
 /// What was read, what is open, and reading it again.
 extension Follower {
-  /// Enters a window that goes on from the cursor; contracts that it revealed are a new filter
-  /// version, of which everything before the window is missing.
+  /// Enters a window that goes on from the cursor.
+  ///
+  /// Contracts that it revealed are a new filter version, of which everything before the window is
+  /// missing. Of contracts that a fetching run has revealed in the meantime, the window is.
   ///
   /// - Returns: every contract with its version.
   func note(_ read: ReadWindow, in tx: borrowing Transaction) throws -> [Address: Int32] {
+    let range = read.window.range
+    let known = try Ledger.filters(of: deployment.id, in: tx)
     let filters = try list(
-      read.watched.subtracting(self.filters.keys), through: read.window.range, in: tx)
-    var listed = self
-    listed.filters = filters
-    try listed.note(read.window, for: listed.versions(coveredBy: read.watched), in: tx)
+      read.watched.subtracting(known.keys), among: known,
+      missing: range.lowerBound > 0 ? range.lowerBound - 1 : nil, in: tx)
+    let covered = versions(of: filters, coveredBy: read.watched)
+    try Ledger.note(read.window, of: covered, deployment: deployment.id, in: tx)
+    let missed = Set(filters.values).subtracting(covered)
+    if !missed.isEmpty {
+      try Ledger.note(
+        LedgerRange(range, .missing, reason: "not watched then"), of: missed,
+        deployment: deployment.id, in: tx)
+    }
     return filters
   }
 
-  /// Adds contracts as a filter version that misses all blocks below the range.
-  private func list(
-    _ addresses: Set<Address>, through range: ClosedRange<UInt64>, in tx: borrowing Transaction
+  /// Adds contracts as a filter version of which all blocks up to one are missing.
+  ///
+  /// - Returns: every contract with its version.
+  func list(
+    _ addresses: Set<Address>, among known: [Address: Int32], missing last: UInt64?,
+    in tx: borrowing Transaction
   ) throws -> [Address: Int32] {
-    if addresses.isEmpty { return filters }
+    if addresses.isEmpty { return known }
     let all = try Ledger.watch(addresses, of: deployment.id, in: tx)
-    let new = Set(addresses.compactMap { all[$0] }).subtracting(filters.values)
-    let first = deployment.firstBlock
-    if range.lowerBound > first {
+    let new = Set(addresses.compactMap { all[$0] }).subtracting(known.values)
+    if let last, last >= deployment.firstBlock {
       try Ledger.note(
-        LedgerRange(first...range.lowerBound - 1, .missing, reason: "not watched then"),
+        LedgerRange(deployment.firstBlock...last, .missing, reason: "not watched then"),
         of: new, deployment: deployment.id, in: tx)
     }
     return all
-  }
-
-  /// Enters what became of a range of blocks; blocks in doubt are suspect.
-  func note(
-    _ window: Window, for versions: Set<Int32>, attempts: Int = 0, in tx: borrowing Transaction
-  ) throws {
-    try Ledger.note(
-      LedgerRange(window.range, .verified), of: versions, deployment: deployment.id, in: tx)
-    for doubt in window.doubts {
-      try Ledger.note(
-        LedgerRange(
-          doubt.blocks, .suspect, reason: "\(doubt.reason.rawValue) (\(doubt.endpoint))",
-          attempts: attempts + 1),
-        of: versions, deployment: deployment.id, in: tx)
-    }
   }
 
   /// Enters that the blocks from `next` on could not be read.
@@ -98,7 +95,7 @@ extension Follower {
     let addresses = unlisted
     var all = filters
     _ = try write { tx in
-      all = try list(addresses, through: block + 1...block + 1, in: tx)
+      all = try list(addresses, among: filters, missing: block, in: tx)
       return cursor
     }
     filters = all
@@ -164,12 +161,11 @@ extension Follower {
       late = try EventStore.appendNew(window.logs, chainID: deployment.chainID, in: tx)
       let revealed = read.watched.subtracting(watched)
       if !revealed.isEmpty, let block = cursor.block {
-        all = try list(revealed, through: block + 1...block + 1, in: tx)
+        all = try list(revealed, among: filters, missing: block, in: tx)
       }
-      var listed = self
-      listed.filters = all
-      try listed.note(
-        window, for: listed.versions(coveredBy: read.watched), attempts: attempts, in: tx)
+      try Ledger.note(
+        window, of: versions(of: all, coveredBy: read.watched), attempts: attempts,
+        deployment: deployment.id, in: tx)
       if late.isEmpty { return cursor }
       return try derive(system.markets(concernedBy: late), head: head, in: tx)
     }

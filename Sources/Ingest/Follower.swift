@@ -51,11 +51,6 @@ public struct Follower<System: OnChainSystem> {
   /// Every contract whose logs are read.
   var watched: Set<Address> { unlisted.union(filters.keys) }
 
-  /// The filter versions all of whose contracts are among those.
-  func versions(coveredBy addresses: Set<Address>) -> Set<Int32> {
-    Set(filters.values).subtracting(filters.filter { !addresses.contains($0.key) }.values)
-  }
-
   // MARK: Going on
 
   /// Reads from `next` to at most `last`, and applies what it reads, until all is done or `goOn`
@@ -131,6 +126,8 @@ public struct Follower<System: OnChainSystem> {
     do {
       return try db.transaction { tx in
         try writer.check(in: tx)
+        // A cursor that is not there yet cannot be locked.
+        if cursor.revision == 0 { try Ledger.lock(deployment.id, in: tx) }
         try cursor.lock(Self.job, of: deployment.id, in: tx)
         let moved = try body(tx)
         if !commit { throw Rehearsal() }

@@ -135,6 +135,19 @@ extension Arguments {
       "\(firstName) \(first ?? 0) is after \(lastName) \(last ?? 0); the first block comes first")
   }
 
+  /// One of several runs that share the work, such as `1/4`; nil when the option was not given.
+  public mutating func shard(
+    _ name: String
+  ) throws(UsageError) -> (index: UInt64, count: UInt64)? {
+    guard let text = try value(name) else { return nil }
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 2, let index = Self.wholeNumber(parts[0]),
+      let count = Self.wholeNumber(parts[1]), (1...1000).contains(count),
+      (1...count).contains(index)
+    else { throw Self.wrong(name, text, "write I/N, such as 1/4; I from 1 to N") }
+    return (index, count)
+  }
+
   /// A moment in unix seconds: `1692230400` or `2023-08-17T00:00:00Z`, always UTC.
   public mutating func timestamp(_ name: String) throws(UsageError) -> UInt64? {
     guard let text = try value(name) else { return nil }

@@ -13,4 +13,21 @@ extension Blocks {
       """
     ).first?.get(0, Bytes32.self)
   }
+
+  /// The last stored canonical block of a range; nil if none is stored.
+  public static func last(
+    in blocks: ClosedRange<UInt64>, chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> BlockHeader? {
+    let rows = try tx.query(
+      """
+      select number, hash, parent_hash, timestamp from block
+      where chain_id = \(chainID) and number between \(blocks.lowerBound) and \(blocks.upperBound)
+        and canonical
+      order by number desc limit 1
+      """)
+    guard let row = rows.first else { return nil }
+    return BlockHeader(
+      number: try row.get(0, UInt64.self), hash: try row.get(1, Bytes32.self),
+      parentHash: try row.get(2, Bytes32.self), timestamp: try row.get(3, UInt64.self))
+  }
 }

@@ -71,7 +71,7 @@ public enum EventStore {
   /// Memory stays constant.
   public static func forEachLog(
     of addresses: Set<Address>, on own: [(number: UInt64, hash: Bytes32)] = [], chainID: UInt64,
-    through last: UInt64, in tx: borrowing Transaction,
+    from first: UInt64 = 0, through last: UInt64, in tx: borrowing Transaction,
     _ body: (Log, _ timestamp: UInt64) throws -> Void
   ) throws {
     let lowest = own.last?.number ?? last + 1
@@ -82,7 +82,7 @@ public enum EventStore {
       from event e
       join block b on b.chain_id = e.chain_id and b.number = e.block_number
         and b.hash = e.block_hash
-      where e.chain_id = \(chainID) and e.block_number <= \(last)
+      where e.chain_id = \(chainID) and e.block_number between \(first) and \(last)
         and (b.canonical and e.block_number < \(lowest)
           or e.block_hash = any(\(own.map(\.hash))))
         and e.address = any(\(addresses.sorted()))

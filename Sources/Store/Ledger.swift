@@ -74,6 +74,34 @@ public enum Ledger {
     ).first?.get(0, Int64?.self).flatMap { $0 < 0 ? nil : UInt64($0) }
   }
 
+  /// The first block after `block` where verified blocks begin.
+  public static func firstVerified(
+    after block: UInt64, of deployment: Int32, in tx: borrowing Transaction
+  ) throws -> UInt64? {
+    try tx.query(
+      """
+      select min(from_block) from block_range
+      where deployment_id = \(deployment) and state = 'verified' and from_block > \(block)
+      """
+    ).first?.get(0, UInt64?.self)
+  }
+
+  /// The contracts, among those, of whose filter version some of the blocks are not verified.
+  public static func unverified(
+    in blocks: ClosedRange<UInt64>, among filters: [Address: Int32], of deployment: Int32,
+    in tx: borrowing Transaction
+  ) throws -> Set<Address> {
+    var open: Set<Address> = []
+    for version in Set(filters.values).sorted() {
+      let isWhole = try ranges(of: version, deployment: deployment, in: tx).contains {
+        $0.state == .verified && $0.blocks.contains(blocks.lowerBound)
+          && $0.blocks.contains(blocks.upperBound)
+      }
+      if !isWhole { open.formUnion(filters.filter { $0.value == version }.keys) }
+    }
+    return open
+  }
+
   /// Notes that blocks were read for filter versions, and what came of it.
   ///
   /// Going on from where a version ends costs one statement for all of them.
@@ -181,8 +209,8 @@ public enum Ledger {
       attempts: Int(try row.get(column + 4, Int32.self)))
   }
 
-  /// Runs that fetch in shards change the ledger of one deployment at once.
-  private static func lock(_ deployment: Int32, in tx: borrowing Transaction) throws {
+  /// Waits for others that change the ledger of the deployment: runs fetch in shards at once.
+  public static func lock(_ deployment: Int32, in tx: borrowing Transaction) throws {
     try tx.lock(AdvisoryKey(namespace: 0x4C45_4447, hashOf: "deployment \(deployment)"))  // LEDG
   }
 }

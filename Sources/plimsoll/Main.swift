@@ -12,7 +12,10 @@ import Systems
 enum Plimsoll {
   static func main() {
     Runner(
-      jobs: [ConsumeEvents.self, RefreshDebt.self, ScanLiquidations.self, Positions.self],
+      jobs: [
+        ConsumeEvents.self, FetchEvents.self, RefreshDebt.self, ScanLiquidations.self,
+        Positions.self,
+      ],
       systems: systems, migrations: Schema.migrations,
       makeTransport: { stop in CurlTransport(isStopping: { stop.isStopping }) },
       explain: explain
