@@ -114,7 +114,7 @@ public struct ConsumeEvents: Job {
     try goOn(&follower, head: head.number, of: target, in: context, into: &report)
     // What this run has revealed is read at once.
     try mend(&follower, head: head.number, in: context, into: &report)
-    tellNotices(of: try target.chain, in: context, into: &report)
+    context.tellNotices(of: try target.chain, into: &report)
     try account(for: follower, head: head.number, in: context, into: &report)
   }
 

@@ -94,7 +94,7 @@ public struct FetchEvents: Job {
       let found = try pass(fetcher, over: first...last, in: context, into: &report)
       if found == 0 || report.isStoppedEarly { break }
     }
-    tellNotices(of: try target.chain, in: context, into: &report)
+    context.tellNotices(of: try target.chain, into: &report)
   }
 
   /// Goes over the blocks once; returns how many windows were not there yet.

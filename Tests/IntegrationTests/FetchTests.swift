@@ -54,7 +54,7 @@ import Testing
         story.program.start(["consume-events", "--max-blocks", "15"]),
       ]
       for run in runs { try run.launch() }
-      Thread.sleep(forTimeInterval: 0.02 * Double(round))
+      usleep(UInt32(20_000 * round))
       if round % 2 == 0 { runs[round % 3].kill() }
       for run in runs { _ = run.wait() }
       try story.chain.advance(5)
