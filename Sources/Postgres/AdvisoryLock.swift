@@ -15,6 +15,18 @@ public struct AdvisoryKey: Hashable, Sendable {
     for byte in text.utf8 { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
     self.hash = Int32(bitPattern: hash)
   }
+
+  /// The statement that tries to take several locks: one row for each key, in their order, with
+  /// whether it is ours now.
+  public static func tryAll(_ keys: [AdvisoryKey]) -> SQL {
+    let namespaces = keys.map { Int64($0.namespace) }
+    let hashes = keys.map { Int64($0.hash) }
+    return """
+      select pg_try_advisory_lock(key.namespace::int, key.hash::int)
+      from unnest(\(namespaces), \(hashes)) with ordinality as key(namespace, hash, place)
+      order by key.place
+      """
+  }
 }
 
 extension Connection {
@@ -23,6 +35,11 @@ extension Connection {
   public func tryAdvisoryLock(_ key: AdvisoryKey) throws(PostgresError) -> Bool {
     let rows = Rows(try run("select pg_try_advisory_lock(\(key.namespace), \(key.hash))"))
     return try rows[0].get(0, Bool.self)
+  }
+
+  /// Gives back all locks of this session.
+  public func unlockAll() throws(PostgresError) {
+    _ = try control("select pg_advisory_unlock_all()")
   }
 
   /// Gives a lock back. Gives false when this session does not hold it.

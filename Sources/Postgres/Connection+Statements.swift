@@ -7,6 +7,7 @@ extension Connection {
 
   /// Runs one statement and waits for its result.
   func run(_ sql: SQL) throws(PostgresError) -> QueryResult {
+    if unsentBegin != nil { return try runTogether([sql])[0] }
     let text = sql.text
     let raw = try live()
     let key = StatementCache.Key(sql, text: text)
@@ -29,8 +30,18 @@ extension Connection {
     }
   }
 
-  /// Runs text of several statements without values, as one batch. For migrations only.
+  /// Runs a statement that says nothing of its own, such as COMMIT: not worth preparing.
+  func control(_ text: StaticString) throws(PostgresError) -> QueryResult {
+    let text = text.description
+    guard PQsendQueryParams(try live(), text, 0, nil, nil, nil, nil, 1) == 1 else {
+      throw sendFailure(statement: text)
+    }
+    return try collect(statement: text)
+  }
+
+  /// Runs text of several statements without values, as one batch. For migrations and savepoints.
   func runScript(_ text: String) throws(PostgresError) {
+    try sendBegin()
     let raw = try live()
     guard !text.utf8.contains(0) else {
       throw PostgresError(.encoding, "A script with a NUL cannot be sent.")

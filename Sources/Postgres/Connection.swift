@@ -19,6 +19,8 @@ public final class Connection {
   var wire = WireBuffer(capacity: 4096)
   var statements = StatementCache()
   var isInTransaction = false
+  /// The BEGIN of a transaction that has run nothing yet: it travels with the first statement.
+  var unsentBegin: SQL?
   var savepointDepth = 0
   var isReadingRows = false
   /// Set while COPY streams: no other statement can run then.
@@ -40,6 +42,16 @@ public final class Connection {
   public static func open(
     _ info: ConnectionInfo, settings: SessionSettings = .default
   ) throws(PostgresError) -> Connection {
+    try open(info, settings: settings, asking: []).connection
+  }
+
+  /// Connects and asks at once: the answers come in the round trip of the checks.
+  ///
+  /// The questions are statements that only read or take advisory locks, since they run before the
+  /// checks are through; the first one that fails throws its error.
+  public static func open(
+    _ info: ConnectionInfo, settings: SessionSettings = .default, asking questions: [SQL]
+  ) throws(PostgresError) -> (connection: Connection, answers: [Rows]) {
     guard let raw = connect(settings.parameters(for: info)) else { throw outOfMemory }
     guard PQstatus(raw) == CONNECTION_OK else {
       defer { PQfinish(raw) }
@@ -47,8 +59,7 @@ public final class Connection {
         .connection, info.redacted(String(cString: PQerrorMessage(raw))), report: nil)
     }
     let connection = Connection(raw: raw, info: info)
-    try connection.checkServer()
-    return connection
+    return (connection, try connection.checkServer(asking: questions))
   }
 
   /// Ends the session. The server rolls back an open transaction and frees our locks.
@@ -90,20 +101,21 @@ public final class Connection {
     }
   }
 
-  private func checkServer() throws(PostgresError) {
+  private func checkServer(asking questions: [SQL]) throws(PostgresError) -> [Rows] {
     guard serverVersion >= Self.minimumServerVersion else {
       throw PostgresError(
         .unsuitableServer,
         "The server is PostgreSQL \(serverVersion / 10_000); 15 or newer is needed.")
     }
-    let rows = Rows(
-      try run("select current_setting('synchronous_commit'), pg_is_in_recovery()"))
-    let durability = try rows[0].get(0, String.self)
+    let check: SQL = "select current_setting('synchronous_commit'), pg_is_in_recovery()"
+    let answers = try runTogether([check] + questions).map(Rows.init)
+    let durability = try answers[0][0].get(0, String.self)
     guard durability != "off" else {
       throw PostgresError(
         .unsuitableServer, "The server sets synchronous_commit = off: a commit could be lost.")
     }
-    isReplica = try rows[0].get(1, Bool.self)
+    isReplica = try answers[0][0].get(1, Bool.self)
+    return Array(answers.dropFirst())
   }
 
   static var outOfMemory: PostgresError { PostgresError(.connection, "Out of memory.") }

@@ -83,7 +83,14 @@ public enum Migrator {
 
   /// How the database stands to a program that knows `expected` migrations.
   public static func check(expected: Int, on connection: Connection) throws -> SchemaState {
-    let version = try currentVersion(on: connection)
+    state(at: try currentVersion(on: connection), expected: expected)
+  }
+
+  /// The number of the last applied migration, when there is one; else it fails with 42P01.
+  public static let versionQuestion: SQL = "select count(*) from schema_version"
+
+  /// How a database at `version` stands to a program that knows `expected` migrations.
+  public static func state(at version: Int, expected: Int) -> SchemaState {
     switch version - expected {
     case _ where version == 0 && expected > 0: return .none
     case ..<0: return .older(version: version)

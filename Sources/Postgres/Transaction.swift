@@ -7,7 +7,7 @@ public enum TransactionMode: Sendable {
   /// REPEATABLE READ, READ ONLY: one snapshot, and no write can slip in. For reports.
   case readOnly
 
-  fileprivate var begin: StaticString {
+  fileprivate var begin: SQL {
     switch self {
     case .readWrite: "begin isolation level read committed read write"
     case .readOnly: "begin isolation level repeatable read read only"
@@ -30,6 +30,13 @@ public struct Transaction: ~Copyable {
   /// Runs a statement and gives its rows, all in memory.
   public func query(_ sql: SQL) throws(PostgresError) -> Rows {
     Rows(try connection.run(sql))
+  }
+
+  /// Runs a few statements in one round trip and gives the rows of each.
+  ///
+  /// The first failing statement's error is thrown, and the transaction can only roll back.
+  public func query(together statements: [SQL]) throws(PostgresError) -> [Rows] {
+    try connection.runTogether(statements).map(Rows.init)
   }
 
   /// Runs a statement and gives the number of rows it changed.
@@ -66,7 +73,8 @@ public struct Transaction: ~Copyable {
     _ table: StaticString, columns: StaticString,
     _ body: (inout CopyWriter) throws -> Void
   ) throws -> Int {
-    try connection.copyIn(table, columns: columns, body)
+    try connection.sendBegin()
+    return try connection.copyIn(table, columns: columns, body)
   }
 
   /// Runs `body` and takes back only what it did when it throws; the error goes on.
@@ -86,6 +94,8 @@ public struct Transaction: ~Copyable {
 extension Connection {
   /// Runs `body` in a transaction: commits when it returns, rolls back when it throws.
   ///
+  /// BEGIN travels with the first statement, so a transaction without one asks the server nothing.
+  ///
   /// Throws what `body` throws. Of its own it throws kind `commitUnknown` when the connection is
   /// lost during COMMIT, `transactionAborted` when `body` dropped a failed statement's error (then
   /// nothing is stored), and the server's error when it refuses to commit.
@@ -94,7 +104,7 @@ extension Connection {
     _ mode: TransactionMode = .readWrite, _ body: (borrowing Transaction) throws -> Result
   ) throws -> Result {
     precondition(!isInTransaction, "A transaction is open already; use a savepoint inside it.")
-    try begin(mode)
+    begin(mode)
     defer { isInTransaction = false }
     let transaction = Transaction(on: self)
     let result: Result
@@ -108,12 +118,44 @@ extension Connection {
     return result
   }
 
-  private func begin(_ mode: TransactionMode) throws(PostgresError) {
-    _ = try run(SQL(stringLiteral: mode.begin))
+  /// Runs a transaction whose statements are known before, in one round trip, and gives the rows
+  /// of each.
+  ///
+  /// It stores all of them or none: the first error is thrown. A single statement that only reads
+  /// is a transaction by itself. Throws kind `commitUnknown` when the connection is lost and the
+  /// server may have come as far as COMMIT.
+  @discardableResult
+  public func transaction(
+    _ mode: TransactionMode = .readWrite, together statements: [SQL]
+  ) throws(PostgresError) -> [Rows] {
+    precondition(!isInTransaction, "A transaction is open already; its statements belong into it.")
+    if mode == .readOnly, statements.count == 1 { return [Rows(try run(statements[0]))] }
+    try noticeLoss(live())
+    begin(mode)
+    defer { isInTransaction = false }
+    let results: [QueryResult]
+    do {
+      results = try runTogether(statements + ["commit"])
+    } catch {
+      rollBack()
+      throw mode == .readOnly ? error : error.asUnknownUnlessAnswered
+    }
+    try checkCommitted(results[statements.count])
+    return results.dropLast().map(Rows.init)
+  }
+
+  private func begin(_ mode: TransactionMode) {
+    unsentBegin = mode.begin
     isInTransaction = true
   }
 
+  /// Sends BEGIN by itself, before what cannot travel with it.
+  func sendBegin() throws(PostgresError) {
+    if unsentBegin != nil { _ = try runTogether([]) }
+  }
+
   private func commit(_ mode: TransactionMode) throws(PostgresError) {
+    if unsentBegin != nil { return unsentBegin = nil }
     let raw = try live()
     try noticeLoss(raw)
     guard PQtransactionStatus(raw) == PQTRANS_INTRANS else {
@@ -124,10 +166,14 @@ extension Connection {
     }
     let result: QueryResult
     do {
-      result = try run("commit")
+      result = try control("commit")
     } catch {
       throw mode == .readOnly || error.kind != .connection ? error : error.asUnknownCommit
     }
+    try checkCommitted(result)
+  }
+
+  private func checkCommitted(_ result: QueryResult) throws(PostgresError) {
     guard result.commandTag == "COMMIT" else {
       throw PostgresError(.transactionAborted, "The server rolled back instead of committing.")
     }
@@ -146,9 +192,10 @@ extension Connection {
 
   /// Gives up what the transaction did. When that fails the session is closed, which does the same.
   private func rollBack() {
-    guard !isClosed else { return }
+    unsentBegin = nil
+    guard !isClosed, PQtransactionStatus(try? live()) != PQTRANS_IDLE else { return }
     do {
-      _ = try run("rollback")
+      _ = try control("rollback")
     } catch {
       close()
     }
@@ -172,6 +219,13 @@ extension Connection {
 }
 
 extension PostgresError {
+  /// For a COMMIT that was sent along with other statements: only a server that says at which of
+  /// them it ended the session has certainly not come as far.
+  fileprivate var asUnknownUnlessAnswered: PostgresError {
+    let endedBefore = sqlState != nil && statement != "commit"
+    return kind != .connection || endedBefore ? self : asUnknownCommit
+  }
+
   fileprivate var asUnknownCommit: PostgresError {
     PostgresError(
       .commitUnknown, "The connection was lost during COMMIT: \(message)", statement: statement,

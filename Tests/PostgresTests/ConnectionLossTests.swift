@@ -87,6 +87,38 @@ import Testing
     #expect(try marks() == stored)
   }
 
+  @Test(arguments: [(CuttingProxy.Cut.afterCommit, 1), (.beforeCommit, 0)])
+  func aCommitSentTogetherWithItsStatementsIsUnknownAsWell(
+    cut: CuttingProxy.Cut, stored: Int
+  ) throws {
+    let proxy = try CuttingProxy(to: TestCluster.shared().socketDirectory, cut: cut)
+    defer { proxy.stop() }
+    let connection = try Connection.open(database.info.host(proxy.directory))
+    let error = #expect(throws: PostgresError.self) {
+      try connection.transaction(together: ["insert into mark values (1)"])
+    }
+    #expect(error?.kind == .commitUnknown)
+    #expect(connection.isClosed)
+    #expect(try marks() == stored)
+  }
+
+  @Test func aSessionEndedByTheServerBeforeACommitSentTogetherHasStoredNothing() throws {
+    let connection = try database.connection()
+    let error = #expect(throws: PostgresError.self) {
+      try connection.transaction(together: [
+        "insert into mark values (1)", "select pg_terminate_backend(pg_backend_pid())",
+        "select pg_sleep(5)",
+      ])
+    }
+    #expect(error?.kind == .connection)
+    #expect(error?.sqlState == "57P01")
+    #expect(try marks() == 0)
+    let dead = #expect(throws: PostgresError.self) {
+      try connection.transaction(together: ["insert into mark values (1)"])
+    }
+    #expect(dead?.kind == .connection)
+  }
+
   @Test func aReaderCutDuringCommitHasLostNothingAndMayTryAgain() throws {
     let proxy = try CuttingProxy(to: TestCluster.shared().socketDirectory, cut: .beforeCommit)
     defer { proxy.stop() }

@@ -40,6 +40,80 @@ private struct Stop: Error, Equatable {}
     #expect(try count() == 0)
   }
 
+  @Test func givesTheRowsOfStatementsThatGoTogether() throws {
+    let rows = try connection.transaction {
+      try $0.query(together: [
+        "insert into note values (1, 'x') returning id", "select text from note where id = \(1)",
+      ])
+    }
+    #expect(try rows[0][0].get(0, Int.self) == 1)
+    #expect(try rows[1][0].get(0, String.self) == "x")
+    #expect(try count() == 1)
+  }
+
+  @Test func storesStatementsThatGoTogetherAllOrNone() throws {
+    let rows = try connection.transaction(together: [
+      "insert into note values (1, 'x')", "select count(*) from note",
+    ])
+    #expect(try rows[1][0].get(0, Int.self) == 1)
+    let error = #expect(throws: PostgresError.self) {
+      try connection.transaction(together: [
+        "insert into note values (2, 'x')", "insert into note values (1, 'clashes')",
+      ])
+    }
+    #expect(error?.sqlState == "23505")
+    #expect(error?.statement == "insert into note values (1, 'clashes')")
+    #expect(try count() == 1)
+  }
+
+  @Test(arguments: [["select 1"], ["select 1", "select 2"]])
+  func canReadTogetherButNotWrite(texts: [String]) throws {
+    let reading: [SQL] = texts.count == 1 ? ["select 1"] : ["select 1", "select 2"]
+    #expect(try connection.transaction(.readOnly, together: reading).count == texts.count)
+    let writing: [SQL] = reading + ["insert into note values (1, 'x')"]
+    let error = #expect(throws: PostgresError.self) {
+      try connection.transaction(.readOnly, together: writing)
+    }
+    #expect(error?.sqlState == "25006")
+    #expect(try count() == 0)
+  }
+
+  /// BEGIN travels with the first statement, whatever kind of statement that is.
+  @Test func everyKindOfFirstStatementIsInTheTransaction() throws {
+    let firsts: [(borrowing Transaction) throws -> Void] = [
+      { try $0.execute("insert into note values (1, 'x')") },
+      { _ = try $0.query(together: ["insert into note values (1, 'x')", "select 1"]) },
+      { try $0.executeBatch(["insert into note values (1, 'x')"]) },
+      { try $0.savepoint {} },
+      { transaction in
+        try transaction.copyIn("note", columns: "id, text") { rows in
+          rows.beginRow()
+          try rows.append(Int64(1))
+          try rows.append("x")
+        }
+      },
+      { try $0.forEachRow("select 1") { _ in } },
+    ]
+    for first in firsts {
+      #expect(throws: Stop()) {
+        try connection.transaction { transaction in
+          try first(transaction)
+          try transaction.execute("insert into note values (2, 'y')")
+          throw Stop()
+        }
+      }
+      #expect(try count() == 0)
+    }
+  }
+
+  @Test func aTransactionThatAsksNothingLeavesTheNextOneAlone() throws {
+    try connection.transaction { _ in }
+    #expect(throws: Stop()) { try connection.transaction { _ in throw Stop() } }
+    try connection.transaction(.readOnly) { _ in }
+    try connection.transaction { try $0.execute("insert into note values (1, 'x')") }
+    #expect(try count() == 1)
+  }
+
   @Test func takesBackOnlyTheSavepointWhenItThrows() throws {
     try connection.transaction { transaction in
       try transaction.execute("insert into note values (1, 'kept')")
