@@ -11,22 +11,48 @@ struct Database {
       + "--database (\"private\" runs one of its own)")
 
   /// Connects; a private cluster is started when it does not run.
-  func open() throws -> Connection {
-    let info = try connectionInfo()
-    do {
-      return try Connection.open(info)
-    } catch {
-      throw Failure(
-        Failure.exit(for: error), "database: cannot connect to \(info): \(error.message)")
-    }
-  }
+  func open() throws -> Connection { try open(asking: []).connection }
 
   /// Connects and refuses a schema that this binary does not know.
   func open(knowing migrations: [Migration]) throws -> Connection {
-    let connection = try open()
+    try open(knowing: migrations, asking: []).connection
+  }
+
+  /// The same, with questions that are answered in the same round trip.
+  func open(
+    knowing migrations: [Migration], asking questions: [SQL]
+  ) throws -> (connection: Connection, answers: [Rows]) {
+    let opened = try open(asking: [Migrator.versionQuestion] + questions)
+    let version = try opened.answers[0][0].get(0, Int.self)
     let needed = migrations.count
-    let state = try Migrator.check(expected: needed, on: connection)
-    if state.isAccepted { return connection }
+    try refuse(Migrator.state(at: version, expected: needed), needed: needed)
+    return (opened.connection, Array(opened.answers.dropFirst()))
+  }
+
+  private func open(
+    asking questions: [SQL]
+  ) throws -> (connection: Connection, answers: [Rows]) {
+    let info = try connectionInfo()
+    do {
+      return try Connection.open(info, asking: questions)
+    } catch {
+      throw failure(of: error, opening: info)
+    }
+  }
+
+  private func failure(of error: PostgresError, opening info: ConnectionInfo) -> any Error {
+    let version = Migrator.versionQuestion
+    switch error.kind {
+    case .connection, .unsuitableServer:
+      return Failure(
+        Failure.exit(for: error), "database: cannot connect to \(info): \(error.message)")
+    case .server where error.sqlState == "42P01" && error.statement == version.text:
+      return schemaFailure("the database has no schema: run plimsoll migrate")
+    default: return error
+    }
+  }
+
+  private func refuse(_ state: SchemaState, needed: Int) throws {
     switch state {
     case .none:
       throw schemaFailure("the database has no schema: run plimsoll migrate")
@@ -36,8 +62,7 @@ struct Database {
     case .tooNew(let version):
       throw schemaFailure(
         "the schema is at \(version), this binary knows \(needed): install a newer plimsoll")
-    case .equal, .newerByOne:
-      return connection
+    case .equal, .newerByOne: return
     }
   }
 

@@ -9,16 +9,23 @@ public struct DeploymentContext {
   public let chainSettings: ChainConfiguration
   public let system: any OnChainSystem
   private let isDryRun: Bool
+  /// As the run found it in the database, nil when it is not there.
+  private let stored: StoredDeployment?
+  /// What became of the attempt to be the writer, if the run has made it already.
+  let taking: Writer.Taking?
   private let openChain: () throws -> Chain
 
   public init(
     configuration: DeploymentConfiguration, chainSettings: ChainConfiguration,
-    system: any OnChainSystem, isDryRun: Bool = false, openChain: @escaping () throws -> Chain
+    system: any OnChainSystem, isDryRun: Bool = false, stored: StoredDeployment? = nil,
+    taking: Writer.Taking? = nil, openChain: @escaping () throws -> Chain
   ) {
     self.configuration = configuration
     self.chainSettings = chainSettings
     self.system = system
     self.isDryRun = isDryRun
+    self.stored = stored
+    self.taking = taking
     self.openChain = openChain
   }
 
@@ -44,12 +51,16 @@ public struct DeploymentContext {
       throw Failure(
         .configuration, "\(name): not in the database yet; a run without --dry-run adds it")
     }
+    if let stored, configuration.isStored(as: stored, chainID: chainSettings.chainID) {
+      return deployment(stored.id)
+    }
     return deployment(try register(on: database))
   }
 
   /// The deployment as the database knows it, nil before its first run.
   public func found(on database: Connection) throws -> Deployment? {
-    try database.transaction(.readOnly) { tx in
+    if let stored { return deployment(stored.id) }
+    return try database.transaction(.readOnly) { tx in
       try Deployments.find(name: name, in: tx)
     }.map(deployment)
   }
@@ -66,5 +77,13 @@ public struct DeploymentContext {
         name: name, chainID: chainSettings.chainID, system: configuration.system,
         address: configuration.address, firstBlock: configuration.firstBlock, in: tx)
     }
+  }
+}
+
+extension DeploymentConfiguration {
+  /// Whether the database knows it by this name, with the same values.
+  func isStored(as stored: StoredDeployment, chainID: UInt64) -> Bool {
+    stored.name == name && stored.chainID == chainID && stored.system == system
+      && stored.address == address
   }
 }

@@ -17,6 +17,10 @@ public protocol Job {
   /// `consume-events fetch 1/4`. The run's row carries it.
   var lockName: String? { get }
 
+  /// Whether the job writes mirrors, and so has to be the writer of a deployment while it works on
+  /// it: `DeploymentContext.takeWriter`.
+  static var isWriter: Bool { get }
+
   /// Takes the job's own options. Whatever can be refused without the database is refused here.
   init(arguments: inout Arguments) throws(UsageError)
 
@@ -26,6 +30,7 @@ public protocol Job {
 
 extension Job {
   public static var access: JobAccess { .writes }
+  public static var isWriter: Bool { false }
   public var lockName: String? { nil }
 }
 

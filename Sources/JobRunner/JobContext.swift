@@ -1,6 +1,8 @@
 import Glibc
 import HTTP
 import Postgres
+import Store
+import Systems
 
 /// What a job may use: a few capabilities, and no settings but its own options.
 public struct JobContext {
@@ -42,8 +44,15 @@ public struct JobContext {
   public func isStopping() -> Bool { stop.isStopping }
 
   /// How this run is named to others that wait for it: run, host and process.
-  public var holder: String {
-    "\(runID.map { "run \($0)" } ?? "a dry run") on \(ThisProcess.hostName), process \(getpid())"
+  public var holder: String { ThisProcess.holder(runID: runID) }
+
+  /// Becomes the writer of a deployment, or names the one who is. A run of one deployment has
+  /// become it already, when its row was opened.
+  public func takeWriter(of target: DeploymentContext, _ deployment: Deployment) throws
+    -> Writer.Taking
+  {
+    if let taking = target.taking { return taking }
+    return try Writer.take(deployment.id, holder: holder, on: database)
   }
 
   /// What an error of one deployment means: its line begins with the deployment's name.
@@ -60,6 +69,10 @@ enum ThisProcess {
     var name = [CChar](repeating: 0, count: 256)
     gethostname(&name, name.count - 1)
     return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  static func holder(runID: Int64?) -> String {
+    "\(runID.map { "run \($0)" } ?? "a dry run") on \(hostName), process \(getpid())"
   }
 }
 

@@ -121,38 +121,48 @@ private struct Execution {
   private var lockName: String { job.lockName ?? type.name }
 
   func perform(on chosen: [DeploymentConfiguration], log: Logger) throws -> ExitCode {
-    let connection = try database.open(knowing: runner.migrations)
+    let keys = leavesTraces ? chosen.map(lock) : []
+    let (connection, answers) = try database.open(
+      knowing: runner.migrations,
+      asking: [AdvisoryKey.tryAll(keys), Deployments.named(chosen.map(\.name))])
     if leavesTraces && connection.isReplica {
       throw Failure(
         .configuration,
         "database: the server is a standby, which cannot be written; name the primary")
     }
     var report = RunReport()
-    let free = try lock(chosen, on: connection, into: &report)
-    defer { unlock(free, on: connection) }
+    let free = try keepLocked(chosen, answers[0], into: &report)
+    defer { if leavesTraces, !connection.isClosed { try? connection.unlockAll() } }
     if free.isEmpty && !chosen.isEmpty {
       return try end(report, runID: nil, on: connection, log: log)
     }
-    let runID = leavesTraces ? try begin(on: free, connection) : nil
-    let runLog = runID.map { log.with(["run": $0]) } ?? log
+    var opening = Opening(stored: try Deployments.stored(answers[1]))
+    if leavesTraces { try begin(on: free, connection, &opening) }
+    let runLog = opening.runID.map { log.with(["run": $0]) } ?? log
     runLog.info("run started", ["deployments": names(of: free)])
-    work(on: free, connection, runID: runID, log: runLog, into: &report)
-    return try end(report, runID: runID, on: connection, log: runLog)
+    work(on: free, connection, opening, log: runLog, into: &report)
+    return try end(report, runID: opening.runID, on: connection, log: runLog)
   }
 
   private func names(of deployments: [DeploymentConfiguration]) -> String {
     deployments.map(\.name).joined(separator: ",")
   }
 
-  /// Takes the lock of each deployment; leaves out those that another run of the job holds.
-  private func lock(
-    _ chosen: [DeploymentConfiguration], on connection: Connection,
-    into report: inout RunReport
+  private func lock(_ deployment: DeploymentConfiguration) -> AdvisoryKey {
+    Runs.lock(job: lockName, deployment: deployment.name)
+  }
+
+  /// The deployments whose lock was taken; leaves out those that another run of the job holds.
+  ///
+  /// The locks would end with the connection, but the server notices its end only a while later,
+  /// and the next run of a cron line would find them taken: so the run gives them back itself.
+  private func keepLocked(
+    _ chosen: [DeploymentConfiguration], _ taken: Rows, into report: inout RunReport
   ) throws -> [DeploymentConfiguration] {
     guard leavesTraces else { return chosen }
     var free: [DeploymentConfiguration] = []
-    for deployment in chosen {
-      if try connection.tryAdvisoryLock(Runs.lock(job: lockName, deployment: deployment.name)) {
+    for (deployment, row) in zip(chosen, taken) {
+      if try row.get(0, Bool.self) {
         free.append(deployment)
       } else {
         report.skipLocked(heldBy: "another run of \(lockName) on \(deployment.name)")
@@ -161,27 +171,33 @@ private struct Execution {
     return free
   }
 
-  /// The locks end with the connection, but the server notices its end only a while later, and the
-  /// next run of a cron line would find them taken.
-  private func unlock(_ deployments: [DeploymentConfiguration], on connection: Connection) {
-    guard leavesTraces, !connection.isClosed else { return }
-    for deployment in deployments {
-      _ = try? connection.unlock(Runs.lock(job: lockName, deployment: deployment.name))
-    }
-  }
-
   // MARK: - The row
 
+  /// What the run knows and has before the job begins.
+  private struct Opening {
+    /// The deployments that the database knows.
+    let stored: [StoredDeployment]
+    var runID: Int64?
+    /// What became of the attempt to be the writer, where one was made.
+    var taking: Writer.Taking?
+  }
+
+  /// Opens the row. A job that writes the mirror of one deployment becomes its writer in the same
+  /// transaction; of several, each when its turn comes, so that none is kept from others for long.
   private func begin(
-    on deployments: [DeploymentConfiguration], _ connection: Connection
-  ) throws -> Int64 {
-    let list = names(of: deployments)
-    return try connection.transaction { tx in
+    on deployments: [DeploymentConfiguration], _ connection: Connection, _ opening: inout Opening
+  ) throws {
+    let only = type.isWriter && deployments.count == 1 ? deployments.first : nil
+    let writing = only.flatMap { only in
+      let chainID = configuration.chain(of: only).chainID
+      return opening.stored.first { only.isStored(as: $0, chainID: chainID) }
+    }
+    (opening.runID, opening.taking) = try connection.transaction { tx in
       let id = try Runs.begin(
-        job: lockName, arguments: arguments, deployments: list, version: Runner.version,
-        host: ThisProcess.hostName, pid: getpid(), in: tx)
-      try Runs.markDead(job: lockName, deployments: list, except: id, in: tx)
-      return id
+        job: lockName, arguments: arguments, deployments: names(of: deployments),
+        version: Runner.version, host: ThisProcess.hostName, pid: getpid(), in: tx)
+      let holder = ThisProcess.holder(runID: id)
+      return (id, try writing.map { try Writer.take($0.id, holder: holder, in: tx) })
     }
   }
 
@@ -191,19 +207,17 @@ private struct Execution {
     let live = connection.isClosed ? try database.open() : connection
     let problems = report.notes.joined(separator: "; ")
     let error = exit == .done ? nil : surroundings.console.redactor.redact(problems)
-    try live.transaction { tx in
-      try Runs.finish(
-        id, status: report.status.rawValue, exitCode: exit.rawValue,
-        counters: ResultDocument.counters(report).compact,
-        error: error.map { VisibleText.cut($0, columns: Failure.lengthMax) },
-        fromBlock: report.blocks?.lowerBound, toBlock: report.blocks?.upperBound, in: tx)
-    }
+    try Runs.finish(
+      id, status: report.status.rawValue, exitCode: exit.rawValue,
+      counters: ResultDocument.counters(report).compact,
+      error: error.map { VisibleText.cut($0, columns: Failure.lengthMax) },
+      fromBlock: report.blocks?.lowerBound, toBlock: report.blocks?.upperBound, on: live)
   }
 
   // MARK: - The work
 
   private func work(
-    on deployments: [DeploymentConfiguration], _ connection: Connection, runID: Int64?,
+    on deployments: [DeploymentConfiguration], _ connection: Connection, _ opening: Opening,
     log: Logger, into report: inout RunReport
   ) {
     let console = surroundings.console
@@ -215,7 +229,8 @@ private struct Execution {
     let skipped = report
     do {
       let context = JobContext(
-        runID: runID, log: log, progress: progress, deployments: try contexts(of: deployments),
+        runID: opening.runID, log: log, progress: progress,
+        deployments: try contexts(of: deployments, opening),
         database: connection, deadline: deadline, isDryRun: common.isDryRun,
         now: surroundings.now, stop: stop, explain: runner.explain)
       report = try job.run(in: context)
@@ -229,7 +244,9 @@ private struct Execution {
     if report.isStoppedEarly { report.end(with: stop.exit) }
   }
 
-  private func contexts(of deployments: [DeploymentConfiguration]) throws -> [DeploymentContext] {
+  private func contexts(
+    of deployments: [DeploymentConfiguration], _ opening: Opening
+  ) throws -> [DeploymentContext] {
     let pool = ChainPool(
       environment: surroundings.environment, place: configuration.place,
       redactor: surroundings.console.redactor, transport: runner.makeTransport(stop), stop: stop,
@@ -239,6 +256,7 @@ private struct Execution {
       return DeploymentContext(
         configuration: deployment, chainSettings: chain,
         system: try runner.system(of: deployment), isDryRun: common.isDryRun,
+        stored: opening.stored.first { $0.name == deployment.name }, taking: opening.taking,
         openChain: { try pool.chain(chain) })
     }
   }

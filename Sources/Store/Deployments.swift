@@ -32,10 +32,36 @@ public enum Deployments {
     return id
   }
 
+  /// The statement that reads deployments by their names, for `stored`.
+  public static func named(_ names: [String]) -> SQL {
+    "select id, name, chain_id, system, address from deployment where name = any(\(names))"
+  }
+
+  /// The deployments that `named` has read.
+  public static func stored(_ rows: Rows) throws(PostgresError) -> [StoredDeployment] {
+    var found: [StoredDeployment] = []
+    for row in rows {
+      found.append(
+        StoredDeployment(
+          id: try row.get(0), name: try row.get(1), chainID: try row.get(2),
+          system: try row.get(3), address: try row.get(4)))
+    }
+    return found
+  }
+
   /// The key of a deployment that is already there.
   public static func find(name: String, in tx: borrowing Transaction) throws -> Int32? {
     try tx.query("select id from deployment where name = \(name)").first?.get(0, Int32.self)
   }
+}
+
+/// A deployment as the database knows it. Its values never change.
+public struct StoredDeployment: Sendable, Equatable {
+  public let id: Int32
+  public let name: String
+  public let chainID: UInt64
+  public let system: String
+  public let address: Address
 }
 
 /// Why a deployment of the configuration is not the one of the database.

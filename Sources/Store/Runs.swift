@@ -9,44 +9,39 @@ public enum Runs {
     AdvisoryKey(namespace: lockNamespace, hashOf: "\(job) \(deployment)")
   }
 
-  /// Opens a run. Runs of the same job on this host whose process died are marked interrupted by
-  /// `markDead` before.
+  /// Opens a run. Others that are still open although the caller holds their lock are marked
+  /// interrupted: their process died.
   public static func begin(
     job: String, arguments: String, deployments: String, version: String, host: String, pid: Int32,
     in tx: borrowing Transaction
   ) throws -> Int64 {
-    try tx.query(
+    let answers = try tx.query(together: [
+      """
+      update run set status = 'interrupted', finished_at = now(),
+        error = 'the process ended without a word'
+      where job = \(job) and deployments = \(deployments) and status = 'running'
+      """,
       """
       insert into run (job, arguments, deployments, version, host, pid)
       values (\(job), \(arguments), \(deployments), \(version), \(host), \(pid)) returning id
-      """
-    ).only.get(0, Int64.self)
+      """,
+    ])
+    return try answers[1].only.get(0, Int64.self)
   }
 
-  /// Closes a run. `counters` is a JSON object as text.
+  /// Closes a run, in a transaction of its own. `counters` is a JSON object as text.
   public static func finish(
     _ id: Int64, status: String, exitCode: Int32, counters: String, error: String?,
-    fromBlock: UInt64?, toBlock: UInt64?, in tx: borrowing Transaction
-  ) throws {
-    try tx.execute(
+    fromBlock: UInt64?, toBlock: UInt64?, on db: Connection
+  ) throws(PostgresError) {
+    try db.transaction(together: [
       """
       update run set finished_at = now(), status = \(status), exit_code = \(exitCode),
         counters = \(counters)::text::jsonb, error = \(error), from_block = \(fromBlock),
         to_block = \(toBlock)
       where id = \(id)
-      """)
-  }
-
-  /// Marks runs that are still open although the caller holds their job's lock.
-  public static func markDead(
-    job: String, deployments: String, except id: Int64, in tx: borrowing Transaction
-  ) throws {
-    try tx.execute(
       """
-      update run set status = 'interrupted', finished_at = now(),
-        error = 'the process ended without a word'
-      where job = \(job) and deployments = \(deployments) and status = 'running' and id <> \(id)
-      """)
+    ])
   }
 
   /// The newest runs, newest first; those of a job with the runs of its parts.

@@ -14,31 +14,37 @@ public struct Writer: Sendable, Equatable {
   public static func take(
     _ deployment: Int32, holder: String, on db: Connection
   ) throws -> Taking {
-    let key = AdvisoryKey(namespace: lockNamespace, hashOf: "deployment \(deployment)")
-    guard try db.tryAdvisoryLock(key) else {
-      return .taken(
-        by: try db.transaction(.readOnly) { tx in
-          try tx.query("select holder from writer where deployment_id = \(deployment)").first?
-            .get(0, String.self) ?? "another run"
-        })
+    try db.transaction { tx in try take(deployment, holder: holder, in: tx) }
+  }
+
+  /// The same in a transaction, which must not be rolled back: the lock would stay.
+  public static func take(
+    _ deployment: Int32, holder: String, in tx: borrowing Transaction
+  ) throws -> Taking {
+    let key = key(of: deployment)
+    let mine = try tx.query(
+      """
+      insert into writer (deployment_id, epoch, holder)
+      select \(deployment), 1, \(holder) where pg_try_advisory_lock(\(key.namespace), \(key.hash))
+      on conflict (deployment_id) do update
+      set epoch = writer.epoch + 1, holder = excluded.holder, taken_at = now()
+      returning epoch
+      """)
+    if let row = mine.first {
+      return .mine(Writer(deployment: deployment, epoch: try row.get(0, Int64.self)))
     }
-    let epoch = try db.transaction { tx in
-      try tx.query(
-        """
-        insert into writer (deployment_id, epoch, holder) values (\(deployment), 1, \(holder))
-        on conflict (deployment_id) do update
-        set epoch = writer.epoch + 1, holder = excluded.holder, taken_at = now()
-        returning epoch
-        """
-      ).only.get(0, Int64.self)
-    }
-    return .mine(Writer(deployment: deployment, epoch: epoch))
+    return .taken(
+      by: try tx.query("select holder from writer where deployment_id = \(deployment)").first?
+        .get(0, String.self) ?? "another run")
+  }
+
+  private static func key(of deployment: Int32) -> AdvisoryKey {
+    AdvisoryKey(namespace: lockNamespace, hashOf: "deployment \(deployment)")
   }
 
   /// Ends the writer's turn.
   public func release(on db: Connection) throws {
-    _ = try db.unlock(
-      AdvisoryKey(namespace: Self.lockNamespace, hashOf: "deployment \(deployment)"))
+    _ = try db.unlock(Self.key(of: deployment))
   }
 
   /// The first statement of every writing transaction.

@@ -165,3 +165,28 @@ struct LookJob: Job {
     return report
   }
 }
+
+/// A job that becomes the writer of its deployments.
+struct PenJob: Job {
+  static let name = "pen"
+  static let summary = "Hold the pen."
+  static let isWriter = true
+  static let usage = Usage(
+    examples: [.init("plimsoll pen", "writes"), .init("plimsoll pen --json", "the same")])
+
+  init(arguments: inout Arguments) throws(UsageError) {}
+
+  func run(in context: JobContext) throws -> RunReport {
+    var report = RunReport()
+    for target in context.deployments {
+      let deployment = try target.registered(on: context.database)
+      let taking = try context.takeWriter(of: target, deployment)
+      report.count(target.taking == nil ? "taken_by_the_job" : "taken_by_the_run")
+      switch taking {
+      case .mine(let writer): try context.database.transaction { try writer.check(in: $0) }
+      case .taken(let holder): report.skipLocked(heldBy: holder)
+      }
+    }
+    return report
+  }
+}

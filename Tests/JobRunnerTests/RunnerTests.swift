@@ -230,6 +230,37 @@ import Testing
     #expect(try StoredRun.all(in: database).count == 1)
   }
 
+  @Test func aJobThatWritesTheMirrorOfOneDeploymentIsItsWriterFromTheStart() throws {
+    let database = try TemporaryDatabase()
+    var program = try Program()
+    program.jobs = [PenJob.self]
+    try program.configure(database: database)
+    func epochs() throws -> [String] {
+      try database.connection().transaction(.readOnly) { tx in
+        try tx.query("select epoch::text || ' ' || holder from writer order by deployment_id")
+          .map { try $0.get(0, String.self) }
+      }
+    }
+
+    // The first run of a deployment adds it; later ones take the writer when they open their row.
+    for epoch in 1...3 {
+      let result = program.run("pen", "--deployment", "lista-bsc")
+      #expect(result.exit == .done)
+      #expect(result.out.contains(epoch == 1 ? "taken_by_the_job" : "taken_by_the_run"))
+      #expect(try epochs().first?.hasPrefix("\(epoch) run \(epoch) on ") == true)
+    }
+    #expect(program.run("pen").out.contains("taken_by_the_job 2"))
+
+    let other = try database.connection()
+    guard case .mine = try Writer.take(1, holder: "somebody", on: other) else {
+      Issue.record("a run that has ended holds no writer")
+      return
+    }
+    let skipped = program.run("pen", "--deployment", "lista-bsc")
+    #expect(skipped.out.contains("skipped: somebody holds the lock"))
+    #expect(try epochs().first == "5 somebody")
+  }
+
   @Test func partsOfAJobRunBesideEachOther() throws {
     let database = try TemporaryDatabase()
     let program = try Program()

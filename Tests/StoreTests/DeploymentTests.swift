@@ -29,6 +29,18 @@ import Testing
     #expect(try ground.value(Int.self, "select count(*) from deployment") == 1)
   }
 
+  @Test func areReadByTheirNames() throws {
+    _ = try register("other", chainID: 1, system: "morpho-blue")
+    let rows = try ground.db.transaction(
+      .readOnly, together: [Deployments.named(["core", "absent"])])
+    let stored = try Deployments.stored(rows[0])
+    #expect(stored.map(\.id) == [ground.deployment])
+    #expect(stored.first?.name == "core")
+    #expect(stored.first?.chainID == Ground.chainID)
+    #expect(stored.first?.system == "moolah")
+    #expect(stored.first?.address == Ground.core)
+  }
+
   @Test func isNilUntilItIsRegistered() throws {
     let found = try ground.db.transaction(.readOnly) { try Deployments.find(name: "other", in: $0) }
     #expect(found == nil)
