@@ -16,6 +16,7 @@ import Systems
 /// the event store once.
 public struct ConsumeEvents: Job {
   public static let name = "consume-events"
+  public static let isWriter = true
   public static let summary = "Apply new contract events to the position tables."
   public static let usage = Usage(
     examples: [
@@ -91,7 +92,7 @@ public struct ConsumeEvents: Job {
     into report: inout RunReport
   ) throws {
     let deployment = try target.registered(on: context.database)
-    let taking = try Writer.take(deployment.id, holder: context.holder, on: context.database)
+    let taking = try context.takeWriter(of: target, deployment)
     guard case .mine(let writer) = taking else {
       if case .taken(let holder) = taking { report.skipLocked(heldBy: holder) }
       return
