@@ -30,52 +30,85 @@ public struct CopyWriter: ~Copyable {
   }
 
   /// Begins the next row. The row before must be complete.
-  @inline(__always)
   public mutating func beginRow() {
     checkRowIsComplete()
     wire.append(columnCount)
     columnsLeft = columnCount
   }
 
-  public mutating func append(_ value: Bool) throws(PostgresError) { try field(value) }
-  public mutating func append(_ value: Int16) throws(PostgresError) { try field(value) }
-  public mutating func append(_ value: Int32) throws(PostgresError) { try field(value) }
-  public mutating func append(_ value: Int64) throws(PostgresError) { try field(value) }
-  public mutating func append(_ value: Int) throws(PostgresError) { try field(value) }
+  public mutating func append(_ value: Int16) throws(PostgresError) { try integer(value) }
+  public mutating func append(_ value: Int32) throws(PostgresError) { try integer(value) }
+  public mutating func append(_ value: Int64) throws(PostgresError) { try integer(value) }
+
   /// As `int8`; a value above 2^63 - 1 is an encoding error.
-  public mutating func append(_ value: UInt64) throws(PostgresError) { try field(value) }
-  public mutating func append(_ value: UInt128) throws(PostgresError) { try field(value) }
-  public mutating func append(_ value: U256) throws(PostgresError) { try field(value) }
-  public mutating func append(_ value: Address) throws(PostgresError) { try field(value) }
-  public mutating func append(_ value: Bytes32) throws(PostgresError) { try field(value) }
-  public mutating func append(_ value: String) throws(PostgresError) { try field(value) }
+  public mutating func append(_ value: UInt64) throws(PostgresError) {
+    guard let signed = Int64(exactly: value) else {
+      throw PostgresError(.encoding, "\(value) does not fit int8.")
+    }
+    try integer(signed)
+  }
+
+  public mutating func append(_ value: Address) throws(PostgresError) {
+    wire.append(Int32(20))
+    wire.append(value)
+    try endField()
+  }
+
+  public mutating func append(_ value: Bytes32) throws(PostgresError) {
+    wire.append(Int32(32))
+    wire.append(value)
+    try endField()
+  }
+
+  public mutating func append(_ value: UInt128) throws(PostgresError) {
+    try append(U256(value))
+  }
+
+  public mutating func append(_ value: U256) throws(PostgresError) {
+    let lengthAt = wire.count
+    wire.append(Int32(0))
+    NumericCodec.encode(value, into: &wire)
+    wire.overwrite(at: lengthAt, with: Int32(truncatingIfNeeded: wire.count - lengthAt - 4))
+    try endField()
+  }
+
   /// As `bytea`.
-  public mutating func append(_ value: [UInt8]) throws(PostgresError) { try field(value) }
+  public mutating func append(_ value: [UInt8]) throws(PostgresError) {
+    guard let length = Int32(exactly: value.count) else {
+      throw PostgresError(.encoding, "A value of \(value.count) bytes is too long.")
+    }
+    wire.append(length)
+    value.withUnsafeBytes { wire.append(bytes: $0) }
+    try endField()
+  }
 
   /// Any other type, and optional ones.
-  @inline(__always)
   public mutating func append<Value: Bindable>(_ value: Value) throws(PostgresError) {
-    try field(value)
+    try wire.append(field: value)
+    try endField()
   }
 
   /// NULL.
   public mutating func appendNull() throws(PostgresError) {
-    takeColumn()
     wire.append(Int32(-1))
-    try flushWhenFull()
+    try endField()
   }
 
   @inline(__always)
-  private mutating func field(_ value: some Bindable) throws(PostgresError) {
-    takeColumn()
-    try wire.append(field: value)
-    try flushWhenFull()
+  private mutating func integer(
+    _ value: some FixedWidthInteger & BitwiseCopyable
+  ) throws(PostgresError) {
+    wire.append(Int32(truncatingIfNeeded: value.bitWidth / 8))
+    wire.append(value)
+    try endField()
   }
 
+  /// The buffer is looked at once for each row: it grows with a row that is larger than all of it.
   @inline(__always)
-  private mutating func takeColumn() {
+  private mutating func endField() throws(PostgresError) {
     precondition(columnsLeft > 0, "The row has all its \(columnCount) values; begin the next one.")
     columnsLeft -= 1
+    if columnsLeft == 0, wire.count >= Self.flushBytes { try flush() }
   }
 
   private func checkRowIsComplete() {
@@ -91,11 +124,6 @@ public struct CopyWriter: ~Copyable {
     }
     wire.append(Int32(0))
     wire.append(Int32(0))
-  }
-
-  @inline(__always)
-  private mutating func flushWhenFull() throws(PostgresError) {
-    if wire.count >= Self.flushBytes { try flush() }
   }
 
   @inline(never)

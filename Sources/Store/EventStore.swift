@@ -112,7 +112,8 @@ extension CopyWriter {
     try append(log.transactionHash)
     try append(Int32(bitPattern: log.transactionIndex))
     try append(log.address)
-    for i in 0..<4 { try append(i < log.topics.count ? log.topics[i] : nil) }
+    for topic in log.topics.prefix(4) { try append(topic) }
+    for _ in 0..<max(0, 4 - log.topics.count) { try appendNull() }
     try append(log.data)
   }
 }
