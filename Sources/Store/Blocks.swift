@@ -8,23 +8,70 @@ public enum Blocks {
     _ headers: [BlockHeader], chainID: UInt64, in tx: borrowing Transaction
   ) throws {
     if headers.isEmpty { return }
-    let numbers = headers.map(\.number)
-    let hashes = headers.map(\.hash)
-    let parents = headers.map(\.parentHash)
-    let times = headers.map(\.timestamp)
-    try tx.execute(
-      """
-      insert into block (chain_id, number, hash, parent_hash, timestamp)
-      select \(chainID), * from unnest(\(numbers), \(hashes), \(parents), \(times))
-      on conflict (chain_id, number, hash) do update set canonical = true where not block.canonical
-      """)
+    let areCopied = try headers.count >= copiedMin && copy(headers, chainID: chainID, in: tx)
+    if areCopied, try areAlone(headers, chainID: chainID, in: tx) { return }
+    if !areCopied { try insert(headers, chainID: chainID, in: tx) }
     try tx.execute(
       """
       update block b set canonical = false
-      from unnest(\(numbers), \(hashes)) as now(number, hash)
+      from unnest(\(headers.map(\.number)), \(headers.map(\.hash))) as now(number, hash)
       where b.chain_id = \(chainID) and b.number = now.number and b.hash <> now.hash
         and b.canonical
       """)
+  }
+
+  /// Fewer headers are inserted, which takes fewer round trips.
+  private static let copiedMin = 64
+
+  /// - Returns: false if one of them is stored already; then none has been copied.
+  private static func copy(
+    _ headers: [BlockHeader], chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> Bool {
+    do {
+      try tx.savepoint {
+        try tx.copyIn("block", columns: "chain_id, number, hash, parent_hash, timestamp") { rows in
+          for header in headers {
+            rows.beginRow()
+            try rows.append(chainID)
+            try rows.append(header.number)
+            try rows.append(header.hash)
+            try rows.append(header.parentHash)
+            try rows.append(header.timestamp)
+          }
+        }
+      }
+      return true
+    } catch let error as PostgresError where error.sqlState == "23505" {
+      return false
+    }
+  }
+
+  private static func insert(
+    _ headers: [BlockHeader], chainID: UInt64, in tx: borrowing Transaction
+  ) throws {
+    try tx.execute(
+      """
+      insert into block (chain_id, number, hash, parent_hash, timestamp)
+      select \(chainID), * from unnest(\(headers.map(\.number)), \(headers.map(\.hash)),
+        \(headers.map(\.parentHash)), \(headers.map(\.timestamp)))
+      on conflict (chain_id, number, hash) do update set canonical = true where not block.canonical
+      """)
+  }
+
+  /// Whether no other canonical block lies among them. Asked after they were written, so that what
+  /// another deployment of the chain has committed meanwhile is seen.
+  private static func areAlone(
+    _ headers: [BlockHeader], chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> Bool {
+    let numbers = headers.map(\.number)
+    guard let first = numbers.min(), let last = numbers.max() else { return true }
+    let count = try tx.query(
+      """
+      select count(*) from block
+      where chain_id = \(chainID) and number between \(first) and \(last) and canonical
+      """
+    ).first?.get(0, Int.self)
+    return count == headers.count
   }
 
   /// A block and its stored ancestors, newest first: at most `limit` of them, so that the last one

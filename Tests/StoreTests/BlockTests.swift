@@ -66,6 +66,36 @@ import Testing
     #expect(try canonical() == [BlockHeader.hash(11), BlockHeader.hash(12)])
   }
 
+  /// Many blocks go another way than few; what they leave is the same.
+  @Test(arguments: [1, 63, 64, 500] as [UInt64])
+  func manyBlocksEnterAsFewDo(_ count: UInt64) throws {
+    let (first, last) = (11 as UInt64, 10 + count)
+    try append((first...last).map { BlockHeader($0) })
+    #expect(try self.count() == Int(count))
+    // All of them again, and one more.
+    try append((first...(last + 1)).map { BlockHeader($0) })
+    #expect(try self.count() == Int(count) + 1)
+    #expect(try canonical() == Set((first...(last + 1)).map { BlockHeader.hash($0) }))
+    // Another branch from the middle on.
+    let fork = first + count / 2
+    try append((fork...last).map { BlockHeader($0, "b", on: $0 == fork ? "a" : "b") })
+    let expected = (first...(last + 1)).map {
+      BlockHeader.hash($0, (fork...last).contains($0) ? "b" : "a")
+    }
+    #expect(try canonical() == Set(expected))
+    // And back to the first.
+    try append((first...last).map { BlockHeader($0) })
+    #expect(try canonical() == Set((first...(last + 1)).map { BlockHeader.hash($0) }))
+  }
+
+  @Test func manyBlocksAmongOthersTakeOnlyTheirOwnPlaces() throws {
+    try append([BlockHeader(50, "c"), BlockHeader(51), BlockHeader(300)])
+    try append((11...200).filter { $0 != 51 }.map { BlockHeader($0) })
+    let expected = (11...200).map { BlockHeader.hash($0) } + [BlockHeader.hash(300)]
+    #expect(try canonical() == Set(expected))
+    #expect(try count() == expected.count + 1)
+  }
+
   @Test func theSameNumberOfAnotherChainIsAnotherBlock() throws {
     try append([BlockHeader(11)])
     try append([BlockHeader(11, "b")], chainID: 1)
