@@ -63,13 +63,7 @@ extension Moolah {
       "delete from fact where deployment_id = \(deployment.id) and block_number > \(ancestor)")
     try tx.execute(
       "delete from set_aside where deployment_id = \(deployment.id) and block_number > \(ancestor)")
-    // Last, since everything of a market that was created above the ancestor goes with it.
-    try tx.execute(
-      """
-      delete from market m using market_before b
-      where b.market_id = m.id and m.deployment_id = \(deployment.id)
-        and b.block_number > \(ancestor) and not b.existed
-      """)
+    try deleteMarkets(createdAbove: ancestor, of: deployment, in: tx)
     try tx.execute(
       """
       delete from market_before b using market m
@@ -77,6 +71,29 @@ extension Moolah {
         and b.block_number > \(ancestor)
       """)
     try checkNothingIsAbove(ancestor, of: deployment, in: tx)
+  }
+
+  /// With all that is theirs. No foreign key holds a position to its market, so a position that had
+  /// no image would stay behind, in a market that is no more.
+  private func deleteMarkets(
+    createdAbove ancestor: UInt64, of deployment: Deployment, in tx: borrowing Transaction
+  ) throws {
+    try tx.execute(
+      """
+      with gone as (
+        delete from position p using market m, market_before b
+        where m.id = p.market_id and m.deployment_id = \(deployment.id) and b.market_id = m.id
+          and b.block_number > \(ancestor) and not b.existed
+        returning p.id
+      )
+      delete from position_debt d using gone g where d.position_id = g.id
+      """)
+    try tx.execute(
+      """
+      delete from market m using market_before b
+      where b.market_id = m.id and m.deployment_id = \(deployment.id)
+        and b.block_number > \(ancestor) and not b.existed
+      """)
   }
 
   /// A row that still claims a later block had no image: it was final. Reads every position, which
@@ -162,17 +179,14 @@ extension Moolah {
   ) throws {
     try tx.execute(
       """
-      delete from core_state_before
-      where deployment_id = \(deployment.id) and block_number <= \(finality)
-      """)
-    try tx.execute(
-      """
-      delete from market_before b using market m
-      where m.id = b.market_id and m.deployment_id = \(deployment.id)
-        and b.block_number <= \(finality)
-      """)
-    try tx.execute(
-      """
+      with core as (
+        delete from core_state_before
+        where deployment_id = \(deployment.id) and block_number <= \(finality)
+      ), markets as (
+        delete from market_before b using market m
+        where m.id = b.market_id and m.deployment_id = \(deployment.id)
+          and b.block_number <= \(finality)
+      )
       delete from position_before b using market m
       where m.id = b.market_id and m.deployment_id = \(deployment.id)
         and b.block_number <= \(finality)
