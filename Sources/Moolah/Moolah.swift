@@ -17,6 +17,7 @@ public struct Moolah: OnChainSystem {
     var revealed: Set<Address> = []
     // Only the core contract creates markets, whoever else prints the event.
     for log in logs where log.address == deployment.address {
+      guard EventSignature(of: log) == .createMarket else { continue }
       // A log that cannot be decoded is answered for when it is applied.
       guard case .createMarket(_, let parameters)? = try? MoolahEvent(log) else { continue }
       if parameters.irm != .zero { revealed.insert(parameters.irm) }
@@ -27,7 +28,7 @@ public struct Moolah: OnChainSystem {
   public func markets(concernedBy logs: [Log]) -> Set<Bytes32>? {
     var markets: Set<Bytes32> = []
     for log in logs {
-      guard MoolahEvent.scope(of: log) != nil else { continue }
+      guard EventSignature(of: log) != nil else { continue }
       guard let event = try? MoolahEvent(log) else {
         if let market = log.topics.dropFirst().first { markets.insert(market) }
         continue

@@ -43,7 +43,7 @@ extension Moolah {
       tokens: try tokens(of: deployment, in: tx),
       facts: try facts(of: deployment, at: block, in: tx))
     book.isPast = true
-    let positions = Dictionary(grouping: mirror.positions, by: \.key.market)
+    let positions = Dictionary(grouping: mirror.positions.byKey, by: \.key.market)
     for (key, row) in mirror.markets.sorted(by: { $0.key < $1.key }) where filter.admits(key) {
       guard let id = ids[key] else { continue }
       var market = BookMarket(

@@ -60,29 +60,8 @@ public enum MoolahEvent: Hashable, Sendable {
   ///
   /// - Throws: `ABIError` or `EventError` if the log does not have the shape of its event.
   public init?(_ log: Log) throws {
-    guard let topic = log.topics.first,
-      let decode = Self.coreDecoders[topic] ?? Self.marketDecoders[topic]
-        ?? Self.rateModelDecoders[topic]
-    else { return nil }
-    self = try decode(LogWords(log))
-  }
-
-  /// What a log claims to be by its topic alone; nil for events that change nothing we keep.
-  static func scope(of log: Log) -> Scope? {
-    guard let topic = log.topics.first else { return nil }
-    if coreDecoders[topic] != nil { return .core }
-    if marketDecoders[topic] != nil { return .market }
-    return rateModelDecoders[topic] == nil ? nil : .rateModel
-  }
-
-  /// Who emits an event, and whom it concerns.
-  enum Scope {
-    /// The core contract, of all markets.
-    case core
-    /// The core contract, of the market in the first indexed word.
-    case market
-    /// A rate model, of its own markets.
-    case rateModel
+    guard let signature = EventSignature(of: log) else { return nil }
+    try self.init(log, as: signature)
   }
 
   /// The market that the event belongs to; nil: it belongs to all.
@@ -98,90 +77,54 @@ public enum MoolahEvent: Hashable, Sendable {
     }
   }
 
-  private typealias Decoder = @Sendable (LogWords) throws -> MoolahEvent
-
-  private static let coreDecoders: [Bytes32: Decoder] = [
-    ABI.topic("SetFeeRecipient(address)"): { log in
-      .setFeeRecipient(try log.indexed(1))
-    },
-    ABI.topic("SetDefaultMarketFee(uint256)"): { log in
-      .setDefaultMarketFee(Wad(raw: try log.data.word(0)))
-    },
-  ]
-
-  static let createMarketTopic = ABI.topic(
-    "CreateMarket(bytes32,(address,address,address,address,uint256))")
-
-  private static let marketDecoders: [Bytes32: Decoder] = [
-    createMarketTopic: { log in
-      .createMarket(try log.market(topics: 2), try log.parameters())
-    },
-    ABI.topic("Supply(bytes32,address,address,uint256,uint256)"): { log in
-      .supply(
+  /// Decodes a log that has the topic of `signature`.
+  init(_ log: Log, as signature: EventSignature) throws {
+    let data = ABIWords(log.data)
+    switch signature {
+    case .createMarket:
+      self = .createMarket(try log.market(topics: 2), try log.parameters(data))
+    case .supply:
+      self = .supply(
         try log.market(topics: 4), caller: try log.indexed(2), user: try log.indexed(3),
-        assets: try log.data.word(0), shares: try log.data.word(1))
-    },
-    ABI.topic("Withdraw(bytes32,address,address,address,uint256,uint256)"): { log in
-      .withdraw(
-        try log.market(topics: 4), caller: try log.data.address(0), user: try log.indexed(2),
-        assets: try log.data.word(1), shares: try log.data.word(2))
-    },
-    ABI.topic("Borrow(bytes32,address,address,address,uint256,uint256)"): { log in
-      .borrow(
-        try log.market(topics: 4), caller: try log.data.address(0), user: try log.indexed(2),
-        assets: try log.data.word(1), shares: try log.data.word(2))
-    },
-    ABI.topic("Repay(bytes32,address,address,uint256,uint256)"): { log in
-      .repay(
+        assets: try data.word(0), shares: try data.word(1))
+    case .withdraw:
+      self = .withdraw(
+        try log.market(topics: 4), caller: try data.address(0), user: try log.indexed(2),
+        assets: try data.word(1), shares: try data.word(2))
+    case .borrow:
+      self = .borrow(
+        try log.market(topics: 4), caller: try data.address(0), user: try log.indexed(2),
+        assets: try data.word(1), shares: try data.word(2))
+    case .repay:
+      self = .repay(
         try log.market(topics: 4), caller: try log.indexed(2), user: try log.indexed(3),
-        assets: try log.data.word(0), shares: try log.data.word(1))
-    },
-    ABI.topic("SupplyCollateral(bytes32,address,address,uint256)"): { log in
-      .supplyCollateral(
+        assets: try data.word(0), shares: try data.word(1))
+    case .supplyCollateral:
+      self = .supplyCollateral(
         try log.market(topics: 4), caller: try log.indexed(2), user: try log.indexed(3),
-        collateral: try log.data.word(0))
-    },
-    ABI.topic("WithdrawCollateral(bytes32,address,address,address,uint256)"): { log in
-      .withdrawCollateral(
-        try log.market(topics: 4), caller: try log.data.address(0), user: try log.indexed(2),
-        collateral: try log.data.word(1))
-    },
-    ABI.topic("Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)"): {
-      log in
-      .liquidate(try log.market(topics: 4), try log.liquidation())
-    },
-    ABI.topic("AccrueInterest(bytes32,uint256,uint256,uint256)"): { log in
-      .accrueInterest(
-        try log.market(topics: 2), interest: try log.data.word(1), feeShares: try log.data.word(2))
-    },
-    ABI.topic("SetFee(bytes32,uint256)"): { log in
-      .setFee(try log.market(topics: 2), Wad(raw: try log.data.word(0)))
-    },
-    ABI.topic("SetMarketBroker(bytes32,address,bool)"): { log in
-      .setMarketBroker(
-        try log.market(topics: 3), broker: try log.data.bool(0) ? try log.indexed(2) : nil)
-    },
-  ]
-
-  static let rateAtTargetTopic = ABI.topic("BorrowRateUpdate(bytes32,uint256,uint256)")
-
-  private static let rateModelDecoders: [Bytes32: Decoder] = [
-    rateAtTargetTopic: { log in
-      .rateAtTarget(try log.market(topics: 2), Wad(raw: try log.data.word(1)))
-    },
-    ABI.topic("BorrowRateCapUpdate(bytes32,uint256,uint256)"): { log in
-      .rateCap(try log.market(topics: 2), Wad(raw: try log.data.word(1)))
-    },
-    ABI.topic("BorrowRateFloorUpdate(bytes32,uint256,uint256)"): { log in
-      .rateFloor(try log.market(topics: 2), Wad(raw: try log.data.word(1)))
-    },
-    ABI.topic("SetBorrowRate(bytes32,int256)"): { log in
-      .fixedRate(try log.market(topics: 2), Wad(raw: try log.data.word(0)))
-    },
-    ABI.topic("MinCapUpdate(uint256,uint256)"): { log in
-      .minCap(Wad(raw: try log.data.word(1)))
-    },
-  ]
+        collateral: try data.word(0))
+    case .withdrawCollateral:
+      self = .withdrawCollateral(
+        try log.market(topics: 4), caller: try data.address(0), user: try log.indexed(2),
+        collateral: try data.word(1))
+    case .liquidate:
+      self = .liquidate(try log.market(topics: 4), try log.liquidation(data))
+    case .accrueInterest:
+      self = .accrueInterest(
+        try log.market(topics: 2), interest: try data.word(1), feeShares: try data.word(2))
+    case .setFee: self = .setFee(try log.market(topics: 2), Wad(raw: try data.word(0)))
+    case .setMarketBroker:
+      self = .setMarketBroker(
+        try log.market(topics: 3), broker: try data.bool(0) ? try log.indexed(2) : nil)
+    case .rateAtTarget: self = .rateAtTarget(try log.market(topics: 2), Wad(raw: try data.word(1)))
+    case .rateCap: self = .rateCap(try log.market(topics: 2), Wad(raw: try data.word(1)))
+    case .rateFloor: self = .rateFloor(try log.market(topics: 2), Wad(raw: try data.word(1)))
+    case .fixedRate: self = .fixedRate(try log.market(topics: 2), Wad(raw: try data.word(0)))
+    case .minCap: self = .minCap(Wad(raw: try data.word(1)))
+    case .setFeeRecipient: self = .setFeeRecipient(try log.indexed(1))
+    case .setDefaultMarketFee: self = .setDefaultMarketFee(Wad(raw: try data.word(0)))
+    }
+  }
 }
 
 /// A log that does not have the shape of its event.
@@ -213,27 +156,18 @@ public struct LiquidateEvent: Hashable, Sendable {
   }
 }
 
-/// The indexed and plain words of one log.
-private struct LogWords {
-  let topics: [Bytes32]
-  let data: ABIWords
-  let bytes: [UInt8]
+// MARK: - The words of a log
 
-  init(_ log: Log) {
-    topics = log.topics
-    data = ABIWords(log.data)
-    bytes = log.data
-  }
-
+extension Log {
   /// The market id, which is the first indexed word of every event that has one.
-  func market(topics count: Int) throws -> Bytes32 {
+  fileprivate func market(topics count: Int) throws -> Bytes32 {
     guard topics.count == count else {
       throw EventError.malformed("\(topics.count) topics where the event has \(count)")
     }
     return topics[1]
   }
 
-  func indexed(_ index: Int) throws -> Address {
+  fileprivate func indexed(_ index: Int) throws -> Address {
     guard index < topics.count, let address = topics[index].address else {
       throw EventError.malformed("topic \(index) is not an address")
     }
@@ -241,19 +175,19 @@ private struct LogWords {
   }
 
   /// The parameters of a new market, checked against its id: id = keccak256(data).
-  func parameters() throws -> MarketParameters {
-    guard bytes.count == 160, keccak256(bytes) == topics[1] else {
+  fileprivate func parameters(_ words: ABIWords) throws -> MarketParameters {
+    guard data.count == 160, keccak256(data) == topics[1] else {
       throw EventError.malformed("the market's id is not the hash of its parameters")
     }
     return MarketParameters(
-      loanToken: try data.address(0), collateralToken: try data.address(1),
-      oracle: try data.address(2), irm: try data.address(3), lltv: Wad(raw: try data.word(4)))
+      loanToken: try words.address(0), collateralToken: try words.address(1),
+      oracle: try words.address(2), irm: try words.address(3), lltv: Wad(raw: try words.word(4)))
   }
 
-  func liquidation() throws -> LiquidateEvent {
+  fileprivate func liquidation(_ words: ABIWords) throws -> LiquidateEvent {
     LiquidateEvent(
-      caller: try indexed(2), borrower: try indexed(3), repaidAssets: try data.word(0),
-      repaidShares: try data.word(1), seizedAssets: try data.word(2),
-      badDebtAssets: try data.word(3), badDebtShares: try data.word(4))
+      caller: try indexed(2), borrower: try indexed(3), repaidAssets: try words.word(0),
+      repaidShares: try words.word(1), seizedAssets: try words.word(2),
+      badDebtAssets: try words.word(3), badDebtShares: try words.word(4))
   }
 }

@@ -8,7 +8,7 @@ import Systems
 public struct MoolahMirror: Sendable {
   var core: CoreRow
   var markets: [Bytes32: MarketRow]
-  var positions: [PositionKey: PositionRow]
+  var positions: PositionTable
   /// Markets that stand still, with the event that could not be applied.
   var setAside: [Bytes32: SetAside]
   /// If not nil, only these markets are followed.
@@ -25,7 +25,7 @@ public struct MoolahMirror: Sendable {
 
   init(
     core: CoreRow = CoreRow(), markets: [Bytes32: MarketRow] = [:],
-    positions: [PositionKey: PositionRow] = [:], setAside: [Bytes32: SetAside] = [:],
+    positions: PositionTable = PositionTable(), setAside: [Bytes32: SetAside] = [:],
     following: Set<Bytes32>? = nil
   ) {
     self.core = core
@@ -33,6 +33,28 @@ public struct MoolahMirror: Sendable {
     self.positions = positions
     self.setAside = setAside
     self.following = following
+  }
+}
+
+extension MoolahMirror {
+  /// What `apply` changed stands in the tables now; the rows are kept for the window that follows.
+  mutating func noteStored() {
+    core.isChanged = false
+    for (key, row) in markets where row.isChanged { markets[key]?.isChanged = false }
+    positions.noteStored()
+    coreImages.removeAll()
+    marketImages.removeAll()
+    positionImages.removeAll()
+    operations.removeAll(keepingCapacity: true)
+    liquidations.removeAll()
+    facts.removeAll()
+  }
+
+  /// Lets every position go when there are more than `limit`, so that memory stays bounded.
+  mutating func forgetPositions(above limit: Int) {
+    guard positions.count > limit else { return }
+    positions = PositionTable()
+    for key in markets.keys { markets[key]?.isWhole = false }
   }
 }
 
@@ -67,20 +89,8 @@ struct MarketRow: Hashable, Sendable {
   var asOfBlock: UInt64
   var imagedAt: UInt64 = 0
   var isChanged = false
-}
-
-struct PositionKey: Hashable, Sendable {
-  let market: Bytes32
-  let user: Address
-}
-
-/// One user in one market.
-struct PositionRow: Hashable, Sendable {
-  var id: Int64?
-  var state = PositionState()
-  var asOfBlock: UInt64 = 0
-  var imagedAt: UInt64 = 0
-  var isChanged = false
+  /// Whether every position of the market that is stored is in the mirror.
+  var isWhole = false
 }
 
 /// A line of the user operation log.
@@ -159,24 +169,25 @@ extension MoolahMirror {
     _ log: Log, timestamp: UInt64, finality: UInt64, core: Address, dialect: Dialect,
     to report: inout ApplyReport
   ) throws {
-    guard let scope = MoolahEvent.scope(of: log),
-      (scope == .rateModel) == (log.address != core)
+    guard let signature = EventSignature(of: log),
+      (signature.scope == .rateModel) == (log.address != core)
     else { return report.ignored += 1 }
     let place = LogPlace(
       block: log.blockNumber, hash: log.blockHash, index: log.logIndex,
       transaction: log.transactionHash, timestamp: timestamp)
     let event: MoolahEvent
     do {
-      guard let decoded = try MoolahEvent(log) else { return report.ignored += 1 }
-      event = decoded
+      event = try MoolahEvent(log, as: signature)
     } catch {
-      if scope == .core { throw error }
+      if signature.scope == .core { throw error }
       guard let market = log.topics.dropFirst().first,
-        scope == .market || isRateAtTarget(log, of: market)
+        signature.scope == .market || isRateAtTarget(signature, log, of: market)
       else { return report.malformed += 1 }
       return setAside(market, by: log, error, in: &report)
     }
-    if let fact = LoggedFact(event, from: log.address, at: place) {
+    if signature.scope == .rateModel,
+      let fact = LoggedFact(event, from: log.address, at: place)
+    {
       if keepsHistory { facts.append(fact) }
       return report.applied += 1
     }
@@ -184,13 +195,13 @@ extension MoolahMirror {
       applyToCore(event, at: place, finality: finality)
       return report.applied += 1
     }
-    if scope == .rateModel, !isRateAtTarget(log, of: market) { return report.ignored += 1 }
+    if signature.scope == .rateModel, !isRateAtTarget(signature, log, of: market) {
+      return report.ignored += 1
+    }
     if let following, !following.contains(market) { return report.ignored += 1 }
-    if setAside[market] != nil { return report.waiting += 1 }
+    if !setAside.isEmpty, setAside[market] != nil { return report.waiting += 1 }
     do {
-      var change = Change(at: place, finality: finality, dialect: dialect)
-      try change.apply(event, of: market, to: self)
-      commit(change, of: market)
+      try apply(event, of: market, at: place, finality: finality, dialect: dialect)
       report.applied += 1
     } catch {
       setAside(market, by: log, error, in: &report)
@@ -198,9 +209,10 @@ extension MoolahMirror {
   }
 
   /// Whether this is a market's rate at target, from the market's own rate model.
-  private func isRateAtTarget(_ log: Log, of market: Bytes32) -> Bool {
-    log.topics.first == MoolahEvent.rateAtTargetTopic
-      && markets[market]?.parameters.irm == log.address
+  private func isRateAtTarget(
+    _ signature: EventSignature, _ log: Log, of market: Bytes32
+  ) -> Bool {
+    signature == .rateAtTarget && markets[market]?.parameters.irm == log.address
   }
 
   private mutating func setAside(
@@ -230,135 +242,187 @@ extension MoolahMirror {
     }
   }
 
-  private mutating func commit(_ change: Change, of key: Bytes32) {
-    if var market = change.market {
-      if change.at.block > change.finality, market.imagedAt != change.at.block {
-        marketImages.append((key, Image(block: change.at.block, row: markets[key])))
-        market.imagedAt = change.at.block
-      }
-      market.asOfBlock = change.at.block
-      market.isChanged = true
+  /// Works an event out whole, or throws and changes nothing.
+  private mutating func apply(
+    _ event: MoolahEvent, of key: Bytes32, at place: LogPlace, finality: UInt64, dialect: Dialect
+  ) throws {
+    if case .createMarket(_, let parameters) = event {
+      guard markets[key] == nil else { throw MirrorError.marketExists }
+      var market = MarketRow(
+        creating: parameters, fee: core.defaultMarketFee ?? dialect.initialFee, at: place)
+      note(&market, of: key, before: nil, at: place, finality: finality)
       markets[key] = market
+      return
     }
-    for (user, state) in change.positions {
-      let key = PositionKey(market: key, user: user)
-      let before = positions[key]
-      var position = before ?? PositionRow()
-      if change.at.block > change.finality, position.imagedAt != change.at.block {
-        positionImages.append((key, Image(block: change.at.block, row: before)))
-        position.imagedAt = change.at.block
-      }
-      position.state = state
-      position.asOfBlock = change.at.block
-      position.isChanged = true
-      positions[key] = position
+    guard let index = markets.index(forKey: key) else { throw MirrorError.marketUnknown }
+    let before = markets.values[index]
+    var change = Change(market: before, at: place)
+    let user = event.user(feeRecipient: core.feeRecipient)
+    let position = user.map { PositionKey(market: key, user: $0) }
+    let row = position.flatMap { positions.place(of: $0) }
+    if let row { change.position = positions.rows[row].state }
+    try change.apply(event)
+
+    if change.touchesMarket {
+      note(&change.market, of: key, before: before, at: place, finality: finality)
+      markets.values[index] = change.market
     }
-    guard keepsHistory else { return }
-    if let operation = change.operation { operations.append(operation) }
-    if let liquidation = change.liquidation { liquidations.append(liquidation) }
+    if let position { commit(change.position, of: position, row, at: place, finality: finality) }
+    if keepsHistory { keep(event, of: key, isWriteDown: change.isWriteDown, at: place) }
+  }
+
+  /// Marks a market as changed in a block, after an image of what it was if that is needed.
+  private mutating func note(
+    _ market: inout MarketRow, of key: Bytes32, before: MarketRow?, at place: LogPlace,
+    finality: UInt64
+  ) {
+    if place.block > finality, market.imagedAt != place.block {
+      marketImages.append((key, Image(block: place.block, row: before)))
+      market.imagedAt = place.block
+    }
+    market.asOfBlock = place.block
+    market.isChanged = true
+  }
+
+  private mutating func commit(
+    _ state: PositionState, of key: PositionKey, _ row: Int?, at place: LogPlace, finality: UInt64
+  ) {
+    let index = row ?? positions.insert(PositionRow(), at: key)
+    if place.block > finality, positions.rows[index].imagedAt != place.block {
+      let before = row.map { positions.rows[$0] }
+      positionImages.append((key, Image(block: place.block, row: before)))
+      positions.noteImage(of: index, at: place.block)
+    }
+    positions.change(index, to: state, in: place.block)
+  }
+
+  /// The line of the history that an event leaves.
+  private mutating func keep(
+    _ event: MoolahEvent, of market: Bytes32, isWriteDown: Bool, at place: LogPlace
+  ) {
+    func line(
+      _ kind: UserOperation.Kind, _ user: Address, _ caller: Address, _ assets: U256,
+      _ shares: U256?
+    ) {
+      operations.append(
+        UserOperation(
+          at: place, market: market, kind: kind, user: user, caller: caller, assets: assets,
+          shares: shares))
+    }
+    switch event {
+    case .supply(_, let caller, let user, let assets, let shares):
+      line(.supply, user, caller, assets, shares)
+    case .withdraw(_, let caller, let user, let assets, let shares):
+      line(.withdraw, user, caller, assets, shares)
+    case .borrow(_, let caller, let user, let assets, let shares):
+      line(.borrow, user, caller, assets, shares)
+    case .repay(_, let caller, let user, let assets, let shares):
+      line(.repay, user, caller, assets, shares)
+    case .supplyCollateral(_, let caller, let user, let collateral):
+      line(.supplyCollateral, user, caller, collateral, nil)
+    case .withdrawCollateral(_, let caller, let user, let collateral):
+      line(.withdrawCollateral, user, caller, collateral, nil)
+    case .liquidate(_, let event):
+      line(.liquidated, event.borrower, event.caller, event.repaidAssets, event.repaidShares)
+      liquidations.append(
+        Liquidation(at: place, market: market, event: event, isWriteDown: isWriteDown))
+    default: break
+    }
   }
 }
 
-/// What one event does to one market: worked out whole, or not at all.
-private struct Change {
-  let at: LogPlace
-  let finality: UInt64
-  let dialect: Dialect
-  var market: MarketRow?
-  var positions: [(Address, PositionState)] = []
-  var operation: UserOperation?
-  var liquidation: Liquidation?
+extension MoolahEvent {
+  /// Whose position in its market the event changes; nil: nobody's.
+  func user(feeRecipient: Address) -> Address? {
+    switch self {
+    case .supply(_, _, let user, _, _), .withdraw(_, _, let user, _, _),
+      .borrow(_, _, let user, _, _), .repay(_, _, let user, _, _),
+      .supplyCollateral(_, _, let user, _), .withdrawCollateral(_, _, let user, _):
+      user
+    case .liquidate(_, let event): event.borrower
+    case .accrueInterest(_, _, let feeShares): feeShares.isZero ? nil : feeRecipient
+    default: nil
+    }
+  }
+}
 
-  init(at: LogPlace, finality: UInt64, dialect: Dialect) {
-    self.at = at
-    self.finality = finality
-    self.dialect = dialect
+extension MarketRow {
+  /// A market that has just been created; fee nil: nothing has told it.
+  fileprivate init(creating parameters: MarketParameters, fee: Wad?, at place: LogPlace) {
+    self.init(
+      id: nil, parameters: parameters, broker: nil,
+      state: MarketState(
+        totalSupplyAssets: 0, totalSupplyShares: 0, totalBorrowAssets: 0, totalBorrowShares: 0,
+        lastUpdate: place.timestamp, fee: fee ?? Wad(raw: 0)),
+      isFeeKnown: fee != nil, rateAtTarget: nil, asOfBlock: place.block, isWhole: true)
+  }
+}
+
+/// What one event makes of its market and of the one position that it can change.
+private struct Change {
+  var market: MarketRow
+  var position = PositionState()
+  var touchesMarket = true
+  var isWriteDown = false
+  private let timestamp: UInt64
+
+  init(market: MarketRow, at place: LogPlace) {
+    self.market = market
+    timestamp = place.timestamp
   }
 
   /// The rules of `docs/formulas/moolah.md`, one case each.
-  mutating func apply(_ event: MoolahEvent, of key: Bytes32, to mirror: MoolahMirror) throws {
-    if case .createMarket(_, let parameters) = event {
-      return try create(key, parameters, in: mirror)
-    }
-    guard var market = mirror.markets[key] else { throw MirrorError.marketUnknown }
-    func position(_ user: Address) -> PositionState {
-      mirror.positions[PositionKey(market: key, user: user)]?.state ?? PositionState()
-    }
-
+  mutating func apply(_ event: MoolahEvent) throws {
     switch event {
-    case .supply(_, let caller, let user, let assets, let shares):
-      var p = position(user)
-      p.supplyShares = try p.supplyShares.adding(shares)
+    case .supply(_, _, _, let assets, let shares):
+      position.supplyShares = try position.supplyShares.adding(shares)
       market.state.totalSupplyShares = try plus(market.state.totalSupplyShares, shares)
       market.state.totalSupplyAssets = try plus(market.state.totalSupplyAssets, assets)
-      touch(&market, user, p)
-      operation = line(.supply, key, user, caller, assets, shares)
+      accrue()
 
-    case .withdraw(_, let caller, let user, let assets, let shares):
-      var p = position(user)
-      p.supplyShares = try p.supplyShares.subtracting(shares)
+    case .withdraw(_, _, _, let assets, let shares):
+      position.supplyShares = try position.supplyShares.subtracting(shares)
       market.state.totalSupplyShares = try minus(market.state.totalSupplyShares, shares)
       market.state.totalSupplyAssets = try minus(market.state.totalSupplyAssets, assets)
-      touch(&market, user, p)
-      operation = line(.withdraw, key, user, caller, assets, shares)
+      accrue()
 
-    case .borrow(_, let caller, let user, let assets, let shares):
-      var p = position(user)
-      p.borrowShares = try plus(p.borrowShares, shares)
+    case .borrow(_, _, _, let assets, let shares):
+      position.borrowShares = try plus(position.borrowShares, shares)
       market.state.totalBorrowShares = try plus(market.state.totalBorrowShares, shares)
       market.state.totalBorrowAssets = try plus(market.state.totalBorrowAssets, assets)
-      touch(&market, user, p)
-      operation = line(.borrow, key, user, caller, assets, shares)
+      accrue()
 
-    case .repay(_, let caller, let user, let assets, let shares):
-      var p = position(user)
-      p.borrowShares = try minus(p.borrowShares, shares)
+    case .repay(_, _, _, let assets, let shares):
+      position.borrowShares = try minus(position.borrowShares, shares)
       market.state.totalBorrowShares = try minus(market.state.totalBorrowShares, shares)
       // The contract lets a repayment exceed the total by one unit, and stops at zero.
       market.state.totalBorrowAssets = minusFlooredAtZero(market.state.totalBorrowAssets, assets)
-      touch(&market, user, p)
-      operation = line(.repay, key, user, caller, assets, shares)
+      accrue()
 
-    case .supplyCollateral(_, let caller, let user, let collateral):
-      var p = position(user)
-      p.collateral = try plus(p.collateral, collateral)
-      positions = [(user, p)]  // no accrual: the market does not change
-      operation = line(.supplyCollateral, key, user, caller, collateral, nil)
+    case .supplyCollateral(_, _, _, let collateral):
+      position.collateral = try plus(position.collateral, collateral)
+      touchesMarket = false  // no accrual
 
-    case .withdrawCollateral(_, let caller, let user, let collateral):
-      var p = position(user)
-      p.collateral = try minus(p.collateral, collateral)
-      touch(&market, user, p)
-      operation = line(.withdrawCollateral, key, user, caller, collateral, nil)
+    case .withdrawCollateral(_, _, _, let collateral):
+      position.collateral = try minus(position.collateral, collateral)
+      accrue()
 
-    case .liquidate(_, let liquidate):
-      try apply(liquidate, of: key, position(liquidate.borrower), to: &market)
+    case .liquidate(_, let event): try apply(event)
 
     case .accrueInterest(_, let interest, let feeShares):
       market.state.totalBorrowAssets = try plus(market.state.totalBorrowAssets, interest)
       market.state.totalSupplyAssets = try plus(market.state.totalSupplyAssets, interest)
-      market.state.lastUpdate = at.timestamp
-      if !feeShares.isZero {
-        market.state.totalSupplyShares = try plus(market.state.totalSupplyShares, feeShares)
-        var p = position(mirror.core.feeRecipient)
-        p.supplyShares = try p.supplyShares.adding(feeShares)
-        positions = [(mirror.core.feeRecipient, p)]
-      }
-      self.market = market
+      market.state.totalSupplyShares = try plus(market.state.totalSupplyShares, feeShares)
+      position.supplyShares = try position.supplyShares.adding(feeShares)
+      accrue()
 
     case .setFee(_, let fee):
       market.state.fee = fee
       market.isFeeKnown = true
-      market.state.lastUpdate = at.timestamp
-      self.market = market
+      accrue()
 
-    case .setMarketBroker(_, let broker):
-      market.broker = broker
-      self.market = market
-
-    case .rateAtTarget(_, let rate):
-      market.rateAtTarget = rate
-      self.market = market
+    case .setMarketBroker(_, let broker): market.broker = broker
+    case .rateAtTarget(_, let rate): market.rateAtTarget = rate
 
     case .createMarket, .rateCap, .rateFloor, .fixedRate, .minCap, .setFeeRecipient,
       .setDefaultMarketFee:
@@ -366,29 +430,13 @@ private struct Change {
     }
   }
 
-  private mutating func create(
-    _ key: Bytes32, _ parameters: MarketParameters, in mirror: MoolahMirror
-  ) throws {
-    guard mirror.markets[key] == nil else { throw MirrorError.marketExists }
-    let fee = mirror.core.defaultMarketFee ?? dialect.initialFee
-    market = MarketRow(
-      id: nil, parameters: parameters, broker: nil,
-      state: MarketState(
-        totalSupplyAssets: 0, totalSupplyShares: 0, totalBorrowAssets: 0, totalBorrowShares: 0,
-        lastUpdate: at.timestamp, fee: fee ?? Wad(raw: 0)),
-      isFeeKnown: fee != nil, rateAtTarget: nil, asOfBlock: at.block)
-  }
-
   /// Moolah `liquidate` and, under the same event, `liquidateBrokerPosition`.
-  private mutating func apply(
-    _ event: LiquidateEvent, of key: Bytes32, _ before: PositionState, to market: inout MarketRow
-  ) throws {
-    let isWriteDown = event.isWriteDown(by: market.broker)
+  private mutating func apply(_ event: LiquidateEvent) throws {
+    isWriteDown = event.isWriteDown(by: market.broker)
     let clearedShares =
       isWriteDown ? event.badDebtShares : try event.repaidShares.adding(event.badDebtShares)
-    var p = before
-    p.borrowShares = try minus(p.borrowShares, clearedShares)
-    p.collateral = try minus(p.collateral, event.seizedAssets)
+    position.borrowShares = try minus(position.borrowShares, clearedShares)
+    position.collateral = try minus(position.collateral, event.seizedAssets)
     market.state.totalBorrowShares = try minus(market.state.totalBorrowShares, clearedShares)
     if !isWriteDown {
       market.state.totalBorrowAssets = minusFlooredAtZero(
@@ -398,28 +446,11 @@ private struct Change {
       market.state.totalBorrowAssets, event.badDebtAssets)
     market.state.totalSupplyAssets = try minus(
       market.state.totalSupplyAssets, event.badDebtAssets)
-    touch(&market, event.borrower, p)
-    operation = line(
-      .liquidated, key, event.borrower, event.caller, event.repaidAssets, event.repaidShares)
-    liquidation = Liquidation(at: at, market: key, event: event, isWriteDown: isWriteDown)
+    accrue()
   }
 
   /// The operations that accrue first store the block's time even if no interest rate model is set.
-  private mutating func touch(_ market: inout MarketRow, _ user: Address, _ position: PositionState)
-  {
-    market.state.lastUpdate = at.timestamp
-    self.market = market
-    positions = [(user, position)]
-  }
-
-  private func line(
-    _ kind: UserOperation.Kind, _ market: Bytes32, _ user: Address, _ caller: Address,
-    _ assets: U256, _ shares: U256?
-  ) -> UserOperation {
-    UserOperation(
-      at: at, market: market, kind: kind, user: user, caller: caller, assets: assets,
-      shares: shares)
-  }
+  private mutating func accrue() { market.state.lastUpdate = timestamp }
 }
 
 /// Why an event cannot be applied to the mirror.

@@ -7,15 +7,17 @@ import Systems
 
 extension Moolah {
   public func store(
-    _ mirror: MoolahMirror, of deployment: Deployment, in tx: borrowing Transaction
+    _ mirror: inout MoolahMirror, of deployment: Deployment, in tx: borrowing Transaction
   ) throws {
     try storeCore(mirror, of: deployment, in: tx)
-    let ids = try storeMarkets(mirror, of: deployment, in: tx)
-    try storePositions(mirror, ids: ids, in: tx)
+    try storeMarkets(&mirror, of: deployment, in: tx)
+    let ids = mirror.markets.compactMapValues(\.id)
+    try storePositions(&mirror, ids: ids, in: tx)
     try storeImages(mirror, ids: ids, of: deployment, in: tx)
     try storeHistory(mirror, ids: ids, of: deployment, in: tx)
     try storeFacts(mirror.facts, of: deployment, in: tx)
     try storeSetAside(mirror.setAside.values.filter { $0.attempts == 1 }, of: deployment, in: tx)
+    mirror.noteStored()
   }
 
   public func replace(
@@ -47,7 +49,7 @@ extension Moolah {
     }
     let still = mirror.setAside
     mirror.setAside = [:]
-    try store(mirror, of: deployment, in: tx)
+    try store(&mirror, of: deployment, in: tx)
     try resolveSetAside(mirror.following, still: still, of: deployment, in: tx)
   }
 
@@ -80,18 +82,15 @@ extension Moolah {
       """)
   }
 
-  /// Writes changed markets; returns the surrogate key of every market of the mirror.
   private func storeMarkets(
-    _ mirror: MoolahMirror, of deployment: Deployment, in tx: borrowing Transaction
-  ) throws -> [Bytes32: Int32] {
-    var ids = mirror.markets.compactMapValues(\.id)
+    _ mirror: inout MoolahMirror, of deployment: Deployment, in tx: borrowing Transaction
+  ) throws {
     // Sorted, so that surrogate keys are the same in every run.
     let changed = mirror.markets.filter(\.value.isChanged).sorted { $0.key < $1.key }
     try tx.executeBatch(changed.compactMap { $0.value.id == nil ? nil : update($0.value) })
     for (key, market) in changed where market.id == nil {
-      ids[key] = try add(market, key, of: deployment, in: tx)
+      mirror.markets[key]?.id = try add(market, key, of: deployment, in: tx)
     }
-    return ids
   }
 
   private func add(
@@ -128,41 +127,77 @@ extension Moolah {
   }
 
   private func storePositions(
-    _ mirror: MoolahMirror, ids: [Bytes32: Int32], in tx: borrowing Transaction
+    _ mirror: inout MoolahMirror, ids: [Bytes32: Int32], in tx: borrowing Transaction
   ) throws {
-    let changed = mirror.positions.filter { $0.value.isChanged }
-    // In the order of the index, which also makes surrogate keys the same in every run.
-    let new = changed.filter { $0.value.id == nil }.sorted {
-      ($0.key.market, $0.key.user) < ($1.key.market, $1.key.user)
-    }
-    let known = changed.filter { $0.value.id != nil }
-    if !new.isEmpty {
-      try tx.copyIn(
-        "position",
-        columns: "market_id, user_address, supply_shares, borrow_shares, collateral, as_of_block"
-      ) { rows in
-        for (key, row) in new {
-          guard let market = ids[key.market] else { continue }
-          rows.beginRow()
-          try rows.append(market)
-          try rows.append(key.user)
-          try rows.append(row.state)
-          try rows.append(row.asOfBlock)
-        }
+    let known = try addPositions(&mirror.positions, markets: ids, in: tx)
+    try updatePositions(known, of: mirror.positions, in: tx)
+  }
+
+  /// Copies the new ones of the changed positions; returns the places of the others.
+  private func addPositions(
+    _ positions: inout PositionTable, markets: [Bytes32: Int32], in tx: borrowing Transaction
+  ) throws -> [Int] {
+    var new: [(market: Int32, user: Address, place: Int)] = []
+    var known: [Int] = []
+    for place in positions.changed {
+      if positions.rows[place].id != nil {
+        known.append(place)
+      } else if let market = markets[positions.keys[place].market] {
+        new.append((market, positions.keys[place].user, place))
       }
     }
-    if known.isEmpty { return }
+    if new.isEmpty { return known }
+    // In the order of the index, which also makes surrogate keys the same in every run.
+    new.sort { ($0.market, $0.user) < ($1.market, $1.user) }
+    for (id, row) in zip(try newPositionIDs(new.count, in: tx), new) {
+      positions.identify(row.place, as: id)
+    }
+    try tx.copyIn(
+      "position",
+      columns: "id, market_id, user_address, supply_shares, borrow_shares, collateral, as_of_block"
+    ) { rows in
+      for (market, user, place) in new {
+        let row = positions.rows[place]
+        guard let id = row.id else { preconditionFailure("a new position has just got its id") }
+        rows.beginRow()
+        try rows.append(id)
+        try rows.append(market)
+        try rows.append(user)
+        try rows.append(row.state)
+        try rows.append(row.asOfBlock)
+      }
+    }
+    return known
+  }
+
+  /// Given before the rows are written, since COPY does not say which ids it gave.
+  private func newPositionIDs(_ count: Int, in tx: borrowing Transaction) throws -> [Int64] {
+    try tx.query(
+      """
+      select nextval('position_id_seq') from generate_series(1, \(count))
+      """
+    ).map { try $0.get(0, Int64.self) }
+  }
+
+  private func updatePositions(
+    _ places: [Int], of positions: PositionTable, in tx: borrowing Transaction
+  ) throws {
+    if places.isEmpty { return }
     try tx.execute(
       """
       create temporary table if not exists position_staged (id bigint, supply_shares numeric,
         borrow_shares numeric, collateral numeric, as_of_block bigint) on commit delete rows
       """)
-    try tx.execute("truncate position_staged")
+    try tx.execute("delete from position_staged")
+    // In the order in which the rows lie on the server: each page is met once.
+    let known = places.compactMap { place in
+      positions.rows[place].id.map { (id: $0, place: place) }
+    }.sorted { $0.id < $1.id }
     try tx.copyIn(
       "position_staged", columns: "id, supply_shares, borrow_shares, collateral, as_of_block"
     ) { rows in
-      for row in known.values {
-        guard let id = row.id else { continue }
+      for (id, place) in known {
+        let row = positions.rows[place]
         rows.beginRow()
         try rows.append(id)
         try rows.append(row.state)

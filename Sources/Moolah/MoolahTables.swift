@@ -35,7 +35,7 @@ extension Moolah {
       join block b on b.chain_id = e.chain_id and b.number = e.block_number
         and b.hash = e.block_hash and b.canonical
       where e.chain_id = \(deployment.chainID) and e.address = \(deployment.address)
-        and e.topic0 = \(MoolahEvent.createMarketTopic) and e.topic1 = any(\(waiting))
+        and e.topic0 = \(EventSignature.createMarket.topic) and e.topic1 = any(\(waiting))
       """)
     var models: Set<Address> = []
     for row in creations {
@@ -48,21 +48,59 @@ extension Moolah {
   // MARK: Loading
 
   public func mirror(
-    touchedBy logs: [Log], of deployment: Deployment, in tx: borrowing Transaction
+    touchedBy logs: [Log], after previous: consuming MoolahMirror?, of deployment: Deployment,
+    in tx: borrowing Transaction
   ) throws -> MoolahMirror {
+    var mirror: MoolahMirror
+    if let previous {
+      mirror = previous
+      mirror.forgetPositions(above: Self.keptPositionsMax)
+    } else {
+      mirror = MoolahMirror(
+        core: try coreRow(of: deployment, in: tx),
+        setAside: Dictionary(
+          try setAside(of: deployment, in: tx).map { ($0.market, $0) },
+          uniquingKeysWith: { first, _ in first }))
+    }
+    try loadMarkets(namedBy: logs, into: &mirror, of: deployment, in: tx)
+    try loadPositions(touchedBy: logs, into: &mirror, in: tx)
+    return mirror
+  }
+
+  /// Positions that a mirror keeps from window to window at most: 80 MB.
+  static var keptPositionsMax: Int { 500_000 }
+
+  private func loadMarkets(
+    namedBy logs: [Log], into mirror: inout MoolahMirror, of deployment: Deployment,
+    in tx: borrowing Transaction
+  ) throws {
+    var unknown: Set<Bytes32> = []
+    var last: Bytes32?
+    for log in logs where log.topics.count > 1 && log.topics[1] != last {
+      // A market is named in the first indexed word, also of an event that cannot be decoded.
+      last = log.topics[1]
+      if mirror.markets[log.topics[1]] == nil { unknown.insert(log.topics[1]) }
+    }
+    let stored = try marketRows(unknown.sorted(), of: deployment, in: tx)
+    mirror.markets.merge(stored) { known, _ in known }
+  }
+
+  /// A market that was not stored when it was met has all of its positions in the mirror; of the
+  /// others those are read that are not here.
+  private func loadPositions(
+    touchedBy logs: [Log], into mirror: inout MoolahMirror, in tx: borrowing Transaction
+  ) throws {
+    let partial = mirror.markets.filter { $0.value.id != nil && !$0.value.isWhole }
+    if partial.isEmpty { return }
     // Logs that cannot be decoded are met again, and answered for, when they are applied.
-    let events = logs.compactMap { try? MoolahEvent($0) }
-    let core = try coreRow(of: deployment, in: tx)
-    // A market is named in the first indexed word, also of an event that cannot be decoded.
-    let markets = try marketRows(
-      Set(logs.compactMap { $0.topics.dropFirst().first }).sorted(), of: deployment, in: tx)
-    return MoolahMirror(
-      core: core, markets: markets,
-      positions: try positionRows(
-        positions(touchedBy: events, feeRecipient: core.feeRecipient), markets: markets, in: tx),
-      setAside: Dictionary(
-        try setAside(of: deployment, in: tx).map { ($0.market, $0) },
-        uniquingKeysWith: { a, _ in a }))
+    let events = logs.lazy.filter { log in
+      log.topics.count > 1 && partial[log.topics[1]] != nil
+    }.compactMap { try? MoolahEvent($0) }
+    let missing = positions(touchedBy: events, feeRecipients: recipients(in: logs, mirror.core))
+      .filter { mirror.positions.place(of: $0) == nil }
+    for (key, row) in try positionRows(missing, markets: partial, in: tx) {
+      mirror.positions.insert(row, at: key)
+    }
   }
 
   private func coreRow(
@@ -127,7 +165,7 @@ extension Moolah {
   }
 
   private func positionRows(
-    _ keys: [PositionKey], markets: [Bytes32: MarketRow], in tx: borrowing Transaction
+    _ keys: Set<PositionKey>, markets: [Bytes32: MarketRow], in tx: borrowing Transaction
   ) throws -> [PositionKey: PositionRow] {
     var ids: [Int64] = []
     var users: [Address] = []
@@ -178,26 +216,31 @@ extension Moolah {
   }
 }
 
-/// The positions that events can change. The fee of an accrual goes to the recipient of that
-/// moment: the stored one, or any that these events set.
-private func positions(
-  touchedBy events: [MoolahEvent], feeRecipient: Address
-) -> [PositionKey] {
-  var recipients: Set<Address> = [feeRecipient]
-  for case .setFeeRecipient(let recipient) in events { recipients.insert(recipient) }
-  var touched: Set<PositionKey> = []
-  for event in events {
-    switch event {
-    case .supply(let id, _, let user, _, _), .withdraw(let id, _, let user, _, _),
-      .borrow(let id, _, let user, _, _), .repay(let id, _, let user, _, _),
-      .supplyCollateral(let id, _, let user, _), .withdrawCollateral(let id, _, let user, _):
-      touched.insert(PositionKey(market: id, user: user))
-    case .liquidate(let id, let liquidate):
-      touched.insert(PositionKey(market: id, user: liquidate.borrower))
-    case .accrueInterest(let id, _, let feeShares) where !feeShares.isZero:
-      for recipient in recipients { touched.insert(PositionKey(market: id, user: recipient)) }
-    default: break
+/// Whom the fee of an accrual can go to: the stored recipient, or any that these logs set.
+private func recipients(in logs: [Log], _ core: CoreRow) -> Set<Address> {
+  var recipients: Set<Address> = [core.feeRecipient]
+  for log in logs where EventSignature(of: log) == .setFeeRecipient {
+    if case .setFeeRecipient(let recipient)? = try? MoolahEvent(log) {
+      recipients.insert(recipient)
     }
   }
-  return Array(touched)
+  return recipients
+}
+
+/// The positions that events can change.
+private func positions(
+  touchedBy events: some Sequence<MoolahEvent>, feeRecipients: Set<Address>
+) -> Set<PositionKey> {
+  var touched: Set<PositionKey> = []
+  for event in events {
+    guard let market = event.market else { continue }
+    if case .accrueInterest(_, _, let feeShares) = event, !feeShares.isZero {
+      for recipient in feeRecipients {
+        touched.insert(PositionKey(market: market, user: recipient))
+      }
+    } else if let user = event.user(feeRecipient: .zero) {
+      touched.insert(PositionKey(market: market, user: user))
+    }
+  }
+  return touched
 }

@@ -24,8 +24,13 @@ public protocol OnChainSystem: Sendable {
   func addresses(revealedBy logs: [Log], of deployment: Deployment) -> Set<Address>
 
   /// The rows that `logs` can change, as stored.
+  ///
+  /// `previous` is the mirror that was stored last: rows that it holds are not read again. The
+  /// caller answers for it that its transaction was committed and that nobody has changed the
+  /// deployment's rows since, which the cursor's revision says. It may be let go at any time.
   func mirror(
-    touchedBy logs: [Log], of deployment: Deployment, in tx: borrowing Transaction
+    touchedBy logs: [Log], after previous: consuming Mirror?, of deployment: Deployment,
+    in tx: borrowing Transaction
   ) throws -> Mirror
 
   /// A mirror that knows nothing yet, to derive markets (nil: all) from their events.
@@ -44,8 +49,9 @@ public protocol OnChainSystem: Sendable {
     to mirror: inout Mirror
   ) throws -> ApplyReport
 
-  /// Writes what `apply` changed.
-  func store(_ mirror: Mirror, of deployment: Deployment, in tx: borrowing Transaction) throws
+  /// Writes what `apply` changed. The mirror is then as stored, and once the transaction is
+  /// committed the next window can go on from it.
+  func store(_ mirror: inout Mirror, of deployment: Deployment, in tx: borrowing Transaction) throws
 
   /// Replaces the rows of the markets that a blank mirror has followed.
   func replace(with mirror: Mirror, of deployment: Deployment, in tx: borrowing Transaction) throws
@@ -120,6 +126,21 @@ extension OnChainSystem {
   /// A blank mirror that can be stored.
   public func blankMirror(following markets: Set<Bytes32>?) -> Mirror {
     blankMirror(following: markets, keepsHistory: true)
+  }
+
+  /// The rows that `logs` can change, all of them read from the tables.
+  public func mirror(
+    touchedBy logs: [Log], of deployment: Deployment, in tx: borrowing Transaction
+  ) throws -> Mirror {
+    try mirror(touchedBy: logs, after: nil, of: deployment, in: tx)
+  }
+
+  /// Writes what `apply` changed.
+  public func store(
+    _ mirror: Mirror, of deployment: Deployment, in tx: borrowing Transaction
+  ) throws {
+    var mirror = mirror
+    try store(&mirror, of: deployment, in: tx)
   }
 }
 

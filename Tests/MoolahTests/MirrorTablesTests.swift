@@ -9,6 +9,7 @@ import Testing
 
 /// The mirror in PostgreSQL, against the pure one and against itself.
 @Suite struct MirrorTablesTests {
+  /// Logs that make every event, and the times of their blocks.
   struct Story {
     let logs: [Log]
     let times: BlockTimes
@@ -58,7 +59,9 @@ import Testing
 
     #expect(loaded.core.comparable == pure.core.comparable)
     #expect(loaded.markets.mapValues(\.comparable) == pure.markets.mapValues(\.comparable))
-    #expect(loaded.positions.mapValues(\.comparable) == pure.positions.mapValues(\.comparable))
+    #expect(
+      loaded.positions.byKey.mapValues(\.comparable)
+        == pure.positions.byKey.mapValues(\.comparable))
     #expect(loaded.setAside.isEmpty)
     let dump = try stored.dump()
     #expect(dump.count("position") == pure.positions.count)
@@ -99,9 +102,10 @@ import Testing
     mirror.markets[key]?.rateAtTarget = Wad(raw: .max)
     mirror.markets[key]?.isFeeKnown = true
     mirror.markets[key]?.isChanged = true
-    mirror.positions[user] = PositionRow(
-      id: nil, state: PositionState(supplyShares: .max, borrowShares: .max, collateral: .max),
-      asOfBlock: 3, isChanged: true)
+    mirror.positions.insert(
+      PositionRow(
+        id: nil, state: PositionState(supplyShares: .max, borrowShares: .max, collateral: .max),
+        asOfBlock: 3, isChanged: true), at: user)
     let loaded = try stored.db.transaction { tx in
       try stored.moolah.store(mirror, of: stored.deployment, in: tx)
       return try stored.moolah.marketRows([key], of: stored.deployment, in: tx)
@@ -175,6 +179,24 @@ import Testing
         .get(0, Int.self)
     }
     #expect(left == 0)
+  }
+
+  @Test func noPositionStaysBehindInAMarketThatIsNoMore() throws {
+    let story = try Self.story("fixture_logs_11")
+    let stored = try run(story)
+    try stored.db.transaction { tx in
+      // A position whose image is lost; the market's is there.
+      let id = try tx.query(
+        """
+        insert into position (market_id, user_address, supply_shares, borrow_shares, collateral,
+          as_of_block)
+        select max(id), \(Address.zero), 0, 1, 1, 1 from market returning id
+        """)[0].get(0, Int64.self)
+      try tx.execute("insert into position_debt values (\(id), 5, 5)")
+    }
+    try stored.takeBack(to: 0)
+    #expect(try stored.count("position") == 0)
+    #expect(try stored.count("position_debt") == 0)
   }
 
   @Test func derivedNumbersGoOnlyWithTheirBlock() throws {
@@ -414,6 +436,7 @@ extension MarketRow {
     row.id = nil
     row.imagedAt = 0
     row.isChanged = false
+    row.isWhole = false
     return row
   }
 }

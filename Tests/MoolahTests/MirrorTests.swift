@@ -43,7 +43,7 @@ import Testing
       _ = try moolah.apply([log], of: deployment, times: times, finality: .max, to: &pieces)
     }
     #expect(pieces.markets == whole.markets)
-    #expect(pieces.positions == whole.positions)
+    #expect(pieces.positions.byKey == whole.positions.byKey)
   }
 
   /// The images of each block, put back from the newest to the oldest, give every earlier state.
@@ -56,19 +56,20 @@ import Testing
     let blocks = Dictionary(grouping: logs, by: \.blockNumber)
     for block in blocks.keys.sorted() {
       states[block] = mirror.markets.mapValues(\.state)
-      positions[block] = mirror.positions.mapValues(\.state)
+      positions[block] = mirror.positions.byKey.mapValues(\.state)
       _ = try moolah.apply(
         blocks[block] ?? [], of: deployment, times: times, finality: 0, to: &mirror)
     }
+    var (markets, rows) = (mirror.markets, mirror.positions.byKey)
     for block in blocks.keys.sorted(by: >) {
       for (key, image) in mirror.marketImages where image.block == block {
-        mirror.markets[key] = image.row
+        markets[key] = image.row
       }
       for (key, image) in mirror.positionImages where image.block == block {
-        mirror.positions[key] = image.row
+        rows[key] = image.row
       }
-      #expect(mirror.markets.mapValues(\.state) == states[block])
-      #expect(mirror.positions.mapValues(\.state) == positions[block])
+      #expect(markets.mapValues(\.state) == states[block])
+      #expect(rows.mapValues(\.state) == positions[block])
     }
   }
 
@@ -189,7 +190,7 @@ import Testing
     var bare = moolah.blankMirror(following: nil, keepsHistory: false)
     _ = try moolah.apply(logs, of: deployment, times: times, finality: .max, to: &bare)
     #expect(bare.markets == whole.markets)
-    #expect(bare.positions == whole.positions)
+    #expect(bare.positions.byKey == whole.positions.byKey)
     #expect(!whole.operations.isEmpty)
     #expect(bare.operations.isEmpty && bare.liquidations.isEmpty && bare.facts.isEmpty)
   }
@@ -213,7 +214,7 @@ import Testing
       #expect(report.ignored == 1)
     }
     #expect(mirror.markets == before.markets)
-    #expect(mirror.positions == before.positions)
+    #expect(mirror.positions.byKey == before.positions.byKey)
   }
 
   @Test func subtractsAWriteDownOnce() throws {
@@ -222,10 +223,10 @@ import Testing
     let key = Bytes32(U256(7))
     var mirror = MoolahMirror(
       markets: [key: row(broker: broker)],
-      positions: [
+      positions: PositionTable([
         PositionKey(market: key, user: user): PositionRow(
           id: nil, state: PositionState(borrowShares: 500_000_000, collateral: 9))
-      ])
+      ]))
     let words: [U256] = [40, 400_000_000, 0, 40, 400_000_000]
     let log = Log(
       address: LogStream.core,

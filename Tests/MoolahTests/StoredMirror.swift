@@ -42,6 +42,27 @@ struct StoredMirror {
     }
   }
 
+  /// The same with the mirror of the window before, which becomes this window's.
+  @discardableResult
+  func consume(
+    _ logs: [Log], _ times: BlockTimes, finality: UInt64 = 0, keeping kept: inout MoolahMirror?
+  ) throws -> ApplyReport {
+    var previous = kept.take()
+    var stored: MoolahMirror?
+    let report = try db.transaction { tx in
+      var mirror = try moolah.mirror(
+        touchedBy: logs, after: previous.take(), of: deployment, in: tx)
+      let report = try moolah.apply(
+        logs, of: deployment, times: times, finality: finality, to: &mirror)
+      try moolah.store(&mirror, of: deployment, in: tx)
+      try moolah.prune(finality: finality, of: deployment, in: tx)
+      stored = mirror
+      return report
+    }
+    kept = stored
+    return report
+  }
+
   /// Derives markets (nil: all) from these logs, as a follower does from the stored ones.
   func derive(
     _ markets: Set<Bytes32>?, from logs: [Log], _ times: BlockTimes, finality: UInt64 = 0
