@@ -18,26 +18,31 @@ extension Follower {
     guard next <= last else { return nil }
     var step: Step?
     var filters = filters
+    var previous = takeKept()
+    var stored: System.Mirror?
     cursor = try write(commit: commit) { tx in
       guard let piece = try storedPiece(through: last, in: tx) else { return cursor }
       // Runs that fetch may have revealed contracts since this one began.
       filters = try Ledger.filters(of: deployment.id, in: tx)
       let (logs, times) = try EventStore.logs(
         of: Set(filters.keys), in: piece.blocks, chainID: deployment.chainID, tx: tx)
-      var mirror = try system.mirror(touchedBy: logs, of: deployment, in: tx)
+      var mirror = try system.mirror(
+        touchedBy: logs, after: previous.take(), of: deployment, in: tx)
       let applied = try system.apply(
         logs, of: deployment, times: times, finality: limits.finality(of: head), to: &mirror)
-      try system.store(mirror, of: deployment, in: tx)
+      try system.store(&mirror, of: deployment, in: tx)
       let revealed = system.addresses(revealedBy: logs, of: deployment)
       filters = try list(
         revealed.subtracting(filters.keys), among: filters, missing: piece.blocks.upperBound,
         in: tx)
       step = Step(
         Window(range: piece.blocks, logs: logs, headers: [piece.end]), applied: applied)
+      stored = mirror
       return try cursor.move(
         Self.job, of: deployment.id, to: piece.end.number, hash: piece.end.hash, in: tx)
     }
     if commit {
+      keep(stored.take())
       self.filters = filters
       unlisted.subtract(filters.keys)
     }

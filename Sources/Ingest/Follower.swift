@@ -22,9 +22,14 @@ public struct Follower<System: OnChainSystem> {
   var filters: [Address: Int32]
   /// Contracts that the mirror has revealed and the ledger does not know yet.
   var unlisted: Set<Address>
+  /// The mirror as it was stored when the cursor came to that revision.
+  private var kept: (revision: Int64, mirror: System.Mirror)?
 
   /// The cursor that all jobs judge the mirror by.
   public static var job: String { "consume-events" }
+
+  /// Fewer logs than this are applied sooner than a thread has begun.
+  private static var logsForAThread: Int { 2_000 }
 
   public init(
     _ system: System, of deployment: Deployment, limits: IngestLimits, chain: Chain,
@@ -95,22 +100,33 @@ public struct Follower<System: OnChainSystem> {
       preconditionFailure("a window comes with the header of its last block")
     }
 
+    let (system, deployment) = (system, deployment)
     var applied = ApplyReport()
     var filters = filters
+    var previous = takeKept()
+    var stored: System.Mirror?
     cursor = try write(commit: commit) { tx in
       try checkHeaders(of: read, in: tx)
-      var mirror = try system.mirror(touchedBy: window.logs, of: deployment, in: tx)
-      applied = try system.apply(
-        window.logs, of: deployment, times: times, finality: finality, to: &mirror)
+      var mirror = try system.mirror(
+        touchedBy: window.logs, after: previous.take(), of: deployment, in: tx)
+      // The server takes the events while the mirror is worked out.
+      let applying = Meanwhile(ifWorthIt: window.logs.count >= Self.logsForAThread) {
+        applied = try system.apply(
+          window.logs, of: deployment, times: times, finality: finality, to: &mirror)
+      }
+      defer { applying.wait() }
       try Blocks.append(
         read.headersBefore + window.headers, chainID: deployment.chainID, in: tx)
       _ = try EventStore.append(window.logs, chainID: deployment.chainID, in: tx)
-      try system.store(mirror, of: deployment, in: tx)
+      try applying.get()
+      try system.store(&mirror, of: deployment, in: tx)
       try system.prune(finality: finality, of: deployment, in: tx)
       filters = try note(read, in: tx)
+      stored = mirror
       return try cursor.move(Self.job, of: deployment.id, to: end.number, hash: end.hash, in: tx)
     }
     if commit {
+      keep(stored.take())
       self.filters = filters
       unlisted.subtract(filters.keys)
     }
@@ -136,6 +152,16 @@ public struct Follower<System: OnChainSystem> {
     } catch is Rehearsal {
       return cursor
     }
+  }
+
+  /// The mirror that the last transaction has stored, if nothing has changed it since.
+  mutating func takeKept() -> System.Mirror? {
+    guard let kept = kept.take(), kept.revision == cursor.revision else { return nil }
+    return kept.mirror
+  }
+
+  mutating func keep(_ mirror: consuming System.Mirror?) {
+    kept = mirror.map { (cursor.revision, $0) }
   }
 
   // MARK: Headers
