@@ -34,6 +34,12 @@ public struct ChainLimits: Sendable, Equatable {
   /// How many bytes of call data go into one aggregate at most, unless one call has more.
   public var aggregateBytes = 128 << 10
 
+  /// How many endpoints must give the same logs of a window before it is believed.
+  public var agreeLogs = 1
+
+  /// How many endpoints must give the same answer to a call before it is believed.
+  public var agreePrices = 1
+
   /// The defaults.
   public init() {}
 }
