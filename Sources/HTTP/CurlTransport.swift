@@ -63,10 +63,22 @@ public final class CurlTransport: Transport {
   public func perform(
     _ requests: [HTTPRequest], deadline: Deadline
   ) -> [Result<HTTPResponse, TransportError>] {
-    var round = Round(requests: requests, deadline: deadline)
+    perform(Round(requests: requests, deadline: deadline))
+  }
+
+  public func perform(
+    _ requests: [HTTPRequest], deadline: Deadline, grace: Duration
+  ) -> [Result<HTTPResponse, TransportError>] {
+    perform(Round(requests: requests, deadline: deadline, grace: grace))
+  }
+
+  private func perform(_ round: Round) -> [Result<HTTPResponse, TransportError>] {
+    var round = round
     while !round.isDone {
       if isStopping() { round.abandon(.stopped, in: self) }
-      if deadline.isReached(at: .now()) { round.abandon(.deadlineReached, in: self) }
+      let now = MonotonicInstant.now()
+      if round.deadline.isReached(at: now) { round.abandon(.deadlineReached, in: self) }
+      if round.closing.isReached(at: now) { round.abandon(.timeout, in: self) }
       start(&round)
       let code = advance(&round)
       if code != CURLM_OK { round.abandon(.connection("libcurl: internal error"), in: self) }
@@ -97,7 +109,8 @@ public final class CurlTransport: Transport {
     guard code == CURLM_OK else { return code }
     collect(&round)
     guard !round.active.isEmpty, running > 0 else { return CURLM_OK }
-    let wait = min(Self.pollSlice, round.deadline.remaining(at: .now()))
+    let end = min(round.deadline.instant, round.closing.instant)
+    let wait = min(Self.pollSlice, end.duration(since: .now()))
     return curl_multi_poll(multi, nil, 0, CInt(clamping: wait.wholeMilliseconds), nil)
   }
 
@@ -128,14 +141,18 @@ public final class CurlTransport: Transport {
 private struct Round {
   let requests: [HTTPRequest]
   let deadline: Deadline
+  /// When the stragglers are given up.
+  private(set) var closing = Deadline.never
   var active: [Int: Transfer] = [:]
+  private let grace: Duration?
   private var waiting: Range<Int>
   private var finished: [Result<HTTPResponse, TransportError>?]
   private var unfinishedCount: Int
 
-  init(requests: [HTTPRequest], deadline: Deadline) {
+  init(requests: [HTTPRequest], deadline: Deadline, grace: Duration? = nil) {
     self.requests = requests
     self.deadline = deadline
+    self.grace = grace
     waiting = 0..<requests.count
     finished = Array(repeating: nil, count: requests.count)
     unfinishedCount = requests.count
@@ -154,6 +171,10 @@ private struct Round {
   mutating func finish(_ index: Int, with result: Result<HTTPResponse, TransportError>) {
     if finished[index] == nil { unfinishedCount -= 1 }
     finished[index] = result
+    guard let grace, closing == .never, case .success(let response) = result,
+      (200..<300).contains(response.status)
+    else { return }
+    closing = .after(grace)
   }
 
   /// Fails everything that is not finished.

@@ -11,6 +11,11 @@ final class Transfer {
   private var limit = 0
   private var isOverLimit = false
   private var retryAfter: Duration?
+  private var retryDate: Int?
+  private var serverDate: Int?
+
+  /// The longest wait that anyone means: more digits than a day has seconds are none.
+  private static let longestWait = 999_999
 
   /// Nil when libcurl is out of memory.
   init?() {
@@ -116,8 +121,10 @@ final class Transfer {
 
   private func receiveHeader(_ bytes: UnsafeRawBufferPointer) -> Int {
     if let value = bytes.value(ofHeader: "retry-after") {
-      // More digits than a day has seconds are not a wait that anyone means.
       retryAfter = value.decimal(maxDigits: 6).map { .seconds($0) }
+      retryDate = HTTPDate.seconds(String(decoding: value, as: UTF8.self))
+    } else if let value = bytes.value(ofHeader: "date") {
+      serverDate = HTTPDate.seconds(String(decoding: value, as: UTF8.self))
     } else if let value = bytes.value(ofHeader: "content-length") {
       body.reserveCapacity(min(limit, value.decimal(maxDigits: 15) ?? 0))
     }
@@ -134,7 +141,15 @@ final class Transfer {
     guard ccurl_get_long(handle, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK, status > 0 else {
       return .failure(.malformed("no status"))
     }
-    return .success(HTTPResponse(status: status, retryAfter: retryAfter, body: body))
+    return .success(HTTPResponse(status: status, retryAfter: wait, body: body))
+  }
+
+  /// What `Retry-After` asks for. A date counts from the server's own clock where it shows that,
+  /// since ours may differ; one in the past asks for nothing.
+  private var wait: Duration? {
+    guard let retryDate else { return retryAfter }
+    let seconds = retryDate - (serverDate ?? HTTPDate.now())
+    return seconds > 0 ? .seconds(min(seconds, Self.longestWait)) : nil
   }
 
   /// Forgets the request; libcurl keeps the connection and its other caches.
@@ -145,6 +160,8 @@ final class Transfer {
     body = []
     isOverLimit = false
     retryAfter = nil
+    retryDate = nil
+    serverDate = nil
   }
 }
 
@@ -179,8 +196,9 @@ extension UnsafeRawBufferPointer {
     guard count > length, self[length] == UInt8(ascii: ":") else { return nil }
     for index in 0..<length where self[index] | 0x20 != name.utf8Start[index] { return nil }
     let isBlank = { (byte: UInt8) in byte <= 0x20 }
-    let value = self[(length + 1)...].drop(while: isBlank)
-    return value.prefix { !isBlank($0) }
+    var value = self[(length + 1)...].drop(while: isBlank)
+    while value.last.map(isBlank) == true { value.removeLast() }
+    return value
   }
 }
 

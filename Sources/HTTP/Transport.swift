@@ -13,6 +13,21 @@ public protocol Transport: AnyObject {
   func perform(
     _ requests: [HTTPRequest], deadline: Deadline
   ) -> [Result<HTTPResponse, TransportError>]
+
+  /// The same, but nobody waits for stragglers: when one request was answered with a status of
+  /// success, the others have `grace` left and then fail with ``TransportError/timeout``.
+  func perform(
+    _ requests: [HTTPRequest], deadline: Deadline, grace: Duration
+  ) -> [Result<HTTPResponse, TransportError>]
+}
+
+extension Transport {
+  /// For transports whose answers come all at once.
+  public func perform(
+    _ requests: [HTTPRequest], deadline: Deadline, grace: Duration
+  ) -> [Result<HTTPResponse, TransportError>] {
+    perform(requests, deadline: deadline)
+  }
 }
 
 /// One POST of a body to an endpoint, with its own limits.
@@ -50,7 +65,7 @@ public struct HTTPResponse: Sendable, Equatable {
   /// The HTTP status, such as 200 or 429.
   public var status: Int
 
-  /// What `Retry-After` asks for when it is given in seconds; its date form is ignored.
+  /// What `Retry-After` asks for, in seconds or as a date; at most 999,999 seconds.
   public var retryAfter: Duration?
 
   /// The decompressed body.
