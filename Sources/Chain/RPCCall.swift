@@ -18,6 +18,9 @@ struct RPCCall: Equatable {
 
   let expectation: Expectation
 
+  /// The blocks it asks for by their numbers, if it does.
+  var blocks: ClosedRange<UInt64>?
+
   static let chainID = RPCCall(method: "eth_chainId", parameters: "[]", expectation: .quantity)
 
   static let head = RPCCall(
@@ -27,7 +30,7 @@ struct RPCCall: Equatable {
   static func header(number: UInt64, mustExist: Bool) -> RPCCall {
     RPCCall(
       method: "eth_getBlockByNumber", parameters: "[\"\(Hex.quantity(number))\",false]",
-      expectation: .header(mustExist: mustExist))
+      expectation: .header(mustExist: mustExist), blocks: number...number)
   }
 
   static func header(hash: Bytes32, mustExist: Bool) -> RPCCall {
@@ -44,7 +47,8 @@ struct RPCCall: Equatable {
       "toBlock":"\(Hex.quantity(range.upperBound))",\
       "address":[\(addresses)],"topics":\(topics.isEmpty ? "[]" : "[[\(topics)]]")}]
       """
-    return RPCCall(method: "eth_getLogs", parameters: parameters, expectation: .logs)
+    return RPCCall(
+      method: "eth_getLogs", parameters: parameters, expectation: .logs, blocks: range)
   }
 
   static func call(to address: Address, data: [UInt8], at point: BlockPoint) -> RPCCall {
