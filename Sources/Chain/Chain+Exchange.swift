@@ -1,13 +1,84 @@
 import HTTP
 
-/// Sending calls, and what to do when no useful answer comes: try again, elsewhere, later or
-/// less at once.
+/// Asking, and what to do when no useful answer comes: try again, elsewhere, later or less at
+/// once.
 extension Chain {
-  /// The answers to the calls, in their order, in as many batches as the endpoint needs.
+  /// The answers to the calls, in their order, in as many batches as the endpoint needs, several
+  /// of them at once.
   ///
   /// An answer can still be a failure of its own call: a revert, a refusal of the range or of
   /// the parameters. Everything else has been dealt with.
   func exchange(_ calls: [RPCCall]) throws(ChainError) -> [RPCAnswer] {
+    var answers: [RPCAnswer] = []
+    while answers.count < calls.count {
+      let rest = calls[answers.count...]
+      let isMore = current.isVerified && firstBatch(of: rest, at: currentIndex).count < rest.count
+      answers += isMore ? try exchangeWave(rest) : try exchangeBatch(rest)
+    }
+    return answers
+  }
+
+  /// One concurrent round on one endpoint, without any recovery: the answers to each batch, or
+  /// nil where there was any trouble.
+  ///
+  /// The endpoint is the current one unless another is named. Nothing is asked of one that cannot
+  /// be used or does not want to be asked now, and batches over its width or its batch size are
+  /// not sent: they are nil as well. What is learnt of the endpoint counts.
+  func wave(
+    _ batches: [[RPCCall]], at index: Int? = nil
+  ) throws(ChainError) -> [[RPCAnswer]?] {
+    let index = index ?? currentIndex
+    let nothing = [[RPCAnswer]?](repeating: nil, count: batches.count)
+    try checkpoint()
+    guard endpoints[index].isUsable, !endpoints[index].isPaused(at: now()) else { return nothing }
+    do throws(Trouble) {
+      if !endpoints[index].isVerified { try verify(index) }
+    } catch {
+      try endOrGiveUp(error, at: index)
+      return nothing
+    }
+    let sent = batches.indices.prefix(endpoints[index].width.value)
+      .filter { firstBatch(of: batches[$0][...], at: index).count == batches[$0].count }
+    var answers = nothing
+    for (number, outcome) in zip(sent, deliver(sent.map { batches[$0] }, to: index)) {
+      switch outcome {
+      case .success(let some): answers[number] = some
+      case .failure(let trouble): try endOrGiveUp(trouble, at: index)
+      }
+    }
+    return answers
+  }
+
+  /// The answers to the first calls, as many as the endpoint takes in several batches at once. A
+  /// batch that fails is repeated alone.
+  private func exchangeWave(_ calls: ArraySlice<RPCCall>) throws(ChainError) -> [RPCAnswer] {
+    try checkpoint()
+    try awaitTurn(after: nil)
+    guard current.isVerified else { return try exchangeBatch(calls) }
+    let index = currentIndex
+    var batches: [[RPCCall]] = []
+    var rest = calls
+    while batches.count < current.width.value, !rest.isEmpty {
+      let batch = firstBatch(of: rest, at: index)
+      batches.append(Array(batch))
+      rest = rest.dropFirst(batch.count)
+    }
+    let outcomes = deliver(batches, to: index)
+    if outcomes.allSatisfy(\.hasFailedForNow) { failOver() }
+    var answers: [RPCAnswer] = []
+    for (batch, outcome) in zip(batches, outcomes) {
+      switch outcome {
+      case .success(let some): answers += some
+      case .failure(let trouble):
+        try endOrGiveUp(trouble, at: index)
+        answers += try exchangeAlone(batch)
+      }
+    }
+    return answers
+  }
+
+  /// The answers to the calls of one batch, which may have become too large by now.
+  private func exchangeAlone(_ calls: [RPCCall]) throws(ChainError) -> [RPCAnswer] {
     var answers: [RPCAnswer] = []
     while answers.count < calls.count {
       answers += try exchangeBatch(calls[answers.count...])
@@ -20,92 +91,16 @@ extension Chain {
     var retry = Retry()
     while true {
       try checkpoint()
-      let batch = Array(calls.prefix(current.batchSize))
+      try awaitTurn(after: retry.error)
+      var batch: [RPCCall] = [.chainID]
       do throws(Trouble) {
-        if !current.isVerified { try verify() }
-        return batch.isEmpty ? [] : try send(batch)
+        if !current.isVerified { try verify(currentIndex) }
+        batch = Array(firstBatch(of: calls, at: currentIndex))
+        return batch.isEmpty ? [] : try deliver([batch], to: currentIndex)[0].get()
       } catch {
-        let failed = current.isVerified ? batch : [.chainID]
-        try recover(from: error, of: failed, &retry)
+        try recover(from: error, of: batch, &retry)
       }
     }
-  }
-
-  /// Asks the current endpoint which chain it serves.
-  private func verify() throws(Trouble) {
-    switch try send([.chainID])[0] {
-    case .quantity(chainID):
-      current.isVerified = true
-    case .quantity(let other):
-      throw .final(
-        .wrongChain(endpoint: current.endpoint.name, expected: chainID, got: other))
-    case .failure(let error):
-      throw .useless(cause(error))
-    default:
-      preconditionFailure("the answer to a quantity call is a quantity")
-    }
-  }
-
-  /// One request to the current endpoint.
-  private func send(_ calls: [RPCCall]) throws(Trouble) -> [RPCAnswer] {
-    let firstID = nextID
-    nextID += UInt64(calls.count)
-    let request = HTTPRequest(
-      url: current.endpoint.url, body: RPCCall.body(calls, firstID: firstID),
-      timeout: limits.requestTimeout, maxResponseBytes: limits.maxResponseBytes)
-    let response: HTTPResponse
-    switch transport.perform([request], deadline: deadline)[0] {
-    case .success(let answer): response = answer
-    case .failure(.tooLarge): throw .answerTooLarge
-    case .failure(.stopped): throw .final(.stopped)
-    case .failure(.deadlineReached): throw .final(.deadlineReached)
-    case .failure(let error): throw .passing(.transport(error))
-    }
-    let answers = try decode(response, calls, firstID)
-    for (call, answer) in zip(calls, answers) { try judge(answer, call, response) }
-    return answers
-  }
-
-  /// The answers in a response. A status other than 2xx counts only when no JSON-RPC answer
-  /// came with it, except 429, which says all there is to say.
-  private func decode(
-    _ response: HTTPResponse, _ calls: [RPCCall], _ firstID: UInt64
-  ) throws(Trouble) -> [RPCAnswer] {
-    if response.status == 429 { throw .passing(.rateLimited, wait: response.retryAfter) }
-    do throws(JSONError) {
-      return try RPCAnswer.decode(body: response.body, to: calls, firstID: firstID)
-    } catch {
-      switch response.status {
-      case 200..<300: throw .passing(.malformed(error))
-      case 413: throw .answerTooLarge
-      case 408, 425, 500...: throw .passing(.status(response.status), wait: response.retryAfter)
-      default: throw .useless(.status(response.status))
-      }
-    }
-  }
-
-  /// Throws when the answer says something about the request as a whole, and not only about
-  /// its own call.
-  private func judge(
-    _ answer: RPCAnswer, _ call: RPCCall, _ response: HTTPResponse
-  ) throws(Trouble) {
-    if answer == .header(nil), call.expectation == .header(mustExist: true) {
-      throw .unknownBlock(call)
-    }
-    guard case .failure(let error) = answer else { return }
-    switch error.kind(of: call.method) {
-    case .rateLimited: throw .passing(.rateLimited, wait: response.retryAfter)
-    case .batchRefused: throw .batchRefused(cause(error))
-    case .transient: throw .passing(cause(error))
-    case .unknownMethod: throw .useless(cause(error))
-    case .unknownBlock: throw .unknownBlock(call)
-    case .rangeRefused, .reverted, .callTooLarge, .invalidParameters, .refused: return
-    }
-  }
-
-  private func cause(_ error: RemoteError) -> ChainError.Cause {
-    .remote(
-      code: error.code, message: current.endpoint.url.redacting(error.message).visible)
   }
 
   // MARK: Recovery
@@ -118,21 +113,23 @@ extension Chain {
     case .final(let error):
       throw error
     case .answerTooLarge:
-      // A window is made smaller by whoever asked for it.
       guard calls.count > 1, !calls.contains(where: { $0.expectation == .logs }) else {
         throw .tooLarge(
-          endpoint: current.endpoint.name, method: Self.methods(of: calls),
-          limit: limits.maxResponseBytes)
+          endpoint: endpointName, method: Self.methods(of: calls), limit: limits.maxResponseBytes)
       }
-      current.batchSize = calls.count / 2
-    case .batchRefused where calls.count > 1:
-      current.batchSize = calls.count / 2
-    case .batchRefused(let cause), .passing(let cause, nil):
+    case .batchRefused(let cause, let sent, _):
+      // Each refusal makes the batch smaller, until it is a single call.
+      guard sent == 1 else { return }
       try moveOn(after: unavailable(cause, calls, &retry), limits.maxAttempts, retry, wait: .zero)
-    case .passing(let cause, let wait?) where wait <= limits.maxBackoff:
-      try moveOn(after: unavailable(cause, calls, &retry), limits.maxAttempts, retry, wait: wait)
+    case .rateLimited(let wait):
+      try slowDown(after: unavailable(.rateLimited, calls, retry.rateLimits), wait: wait, &retry)
+    case .passing(let cause, let wait) where (wait ?? .zero) <= limits.maxBackoff:
+      try moveOn(
+        after: unavailable(cause, calls, &retry), limits.maxAttempts, retry, wait: wait ?? .zero)
     case .passing(let cause, _), .useless(let cause):
-      try setAside(after: unavailable(cause, calls, &retry))
+      try setAside(currentIndex, after: unavailable(cause, calls, &retry))
+    case .foreign(let error):
+      try setAside(currentIndex, after: error)
     case .unknownBlock(let call):
       retry.failures += 1
       try moveOn(
@@ -140,7 +137,21 @@ extension Chain {
     }
   }
 
-  /// Goes to the next endpoint; when each has had its turn, waits first.
+  /// For trouble that is not recovered from here: throws what ends the run, and no longer uses an
+  /// endpoint that cannot help.
+  func endOrGiveUp(_ trouble: Trouble, at index: Int) throws(ChainError) {
+    switch trouble {
+    case .final(let error): throw error
+    case .foreign(let error): try setAside(index, after: error)
+    case .useless(let cause):
+      let error = ChainError.unavailable(
+        endpoint: endpoints[index].endpoint.name, method: "batch", cause: cause, attempts: 1)
+      try setAside(index, after: error)
+    case .passing, .rateLimited, .unknownBlock, .batchRefused, .answerTooLarge: return
+    }
+  }
+
+  /// Goes to the best other endpoint; when each has had its turn, waits first.
   private func moveOn(
     after error: ChainError, _ maxAttempts: Int, _ retry: Retry, wait: Duration
   ) throws(ChainError) {
@@ -154,21 +165,17 @@ extension Chain {
     try self.pause(pause)
   }
 
-  /// Uses the current endpoint no more in this run.
-  private func setAside(after error: ChainError) throws(ChainError) {
-    current.isUsable = false
-    guard endpoints.contains(where: \.isUsable) else { throw error }
-    failOver()
-  }
-
-  /// Makes the next usable endpoint the current one, if there is another.
-  func failOver() {
-    let order = (1...endpoints.count).map { (currentIndex + $0) % endpoints.count }
-    guard let next = order.first(where: { endpoints[$0].isUsable }), next != currentIndex else {
-      return
+  /// A rate limit is no failure. The endpoint has its pause already, and the next turn is another's
+  /// or comes after it; one that wants too long a pause has none any more in this run.
+  private func slowDown(
+    after error: ChainError, wait: Duration?, _ retry: inout Retry
+  ) throws(ChainError) {
+    retry.rateLimits += 1
+    retry.error = error
+    guard (wait ?? .zero) <= limits.maxBackoff else {
+      return try setAside(currentIndex, after: error)
     }
-    currentIndex = next
-    failovers += 1
+    guard retry.rateLimits < limits.maxAttempts else { throw error }
   }
 
   /// What was asked for, each method once: nobody knows which part of a batch was at fault.
@@ -181,35 +188,32 @@ extension Chain {
   private func unavailable(
     _ cause: ChainError.Cause, _ calls: [RPCCall], _ retry: inout Retry
   ) -> ChainError {
+    let error = unavailable(cause, calls, retry.failures)
     retry.failures += 1
-    return .unavailable(
-      endpoint: current.endpoint.name, method: Self.methods(of: calls), cause: cause,
-      attempts: retry.failures)
+    retry.error = error
+    return error
+  }
+
+  private func unavailable(
+    _ cause: ChainError.Cause, _ calls: [RPCCall], _ before: Int
+  ) -> ChainError {
+    .unavailable(
+      endpoint: endpointName, method: Self.methods(of: calls), cause: cause, attempts: before + 1)
   }
 }
 
 /// How often one batch has failed so far.
 private struct Retry {
   var failures = 0
+  var rateLimits = 0
+
+  /// The last thing that went wrong.
+  var error: ChainError?
 }
 
-/// Why a batch has no answers, by what is to be done.
-private enum Trouble: Error {
-  /// Nothing can be done.
-  case final(ChainError)
-
-  /// It will pass: try elsewhere or later, not before `wait`.
-  case passing(ChainError.Cause, wait: Duration? = nil)
-
-  /// This endpoint cannot help at all.
-  case useless(ChainError.Cause)
-
-  /// The endpoint does not know the block; another may, or soon will.
-  case unknownBlock(RPCCall)
-
-  /// The endpoint wants fewer calls in a batch.
-  case batchRefused(ChainError.Cause)
-
-  /// The answer is larger than the limit.
-  case answerTooLarge
+extension Result<[RPCAnswer], Trouble> {
+  /// Whether there is no answer, for a reason that will pass.
+  fileprivate var hasFailedForNow: Bool {
+    if case .failure(.passing) = self { true } else { false }
+  }
 }

@@ -4,10 +4,11 @@ import HTTP
 
 /// One chain, read through the nodes that serve it.
 ///
-/// The endpoints are used in the order given: the first until it fails for a passing reason,
-/// then the next, and round. Each proves that it serves the right chain before its first use.
-/// Every method blocks, obeys the deadline and the request to stop, and tries a bounded number
-/// of times. Not for use from two threads at once.
+/// Of the endpoints the first is used until it fails for a passing reason, or until another is
+/// clearly better; then the best of the others. Each proves that it serves the right chain before
+/// its first use, with every batch of logs or headers, and after each broken connection. Every
+/// method blocks, obeys the deadline and the request to stop, and tries a bounded number of times.
+/// Not for use from two threads at once.
 public final class Chain {
   /// The chain's name in the configuration.
   public let name: String
@@ -27,11 +28,18 @@ public final class Chain {
 
   var nextID: UInt64 = 1
 
+  /// The hash of block 0, as the caller or the greeting has it; nil while nobody knows.
+  var expectedGenesis: Bytes32?
+
+  /// The highest head that any endpoint has told of in this run.
+  var highestHead: UInt64 = 0
+
   /// Not yet told; bounded, since an endpoint may misbehave at every request.
   private var notices: [Notice] = []
 
   private let isStopping: () -> Bool
-  private let now: () -> MonotonicInstant
+  let now: () -> MonotonicInstant
+  let time: () -> UInt64
   private let sleep: (Duration) -> Void
   private var generator: any RandomNumberGenerator
 
@@ -44,23 +52,28 @@ public final class Chain {
   ///   - transport: carries the requests.
   ///   - limits: how much and how often.
   ///   - deadline: the end of the run.
+  ///   - memory: what earlier runs have learnt of the endpoints, by their names.
   ///   - generator: spreads the waits, so that many runs do not come back at once.
   ///   - isStopping: polled in waits and between requests.
   ///   - now: the monotonic clock.
+  ///   - time: the wall clock in seconds since 1970, for the age of the newest block.
   ///   - sleep: waits; given at most 50 ms at a time.
   public init(
     name: String, chainID: UInt64, endpoints: [Endpoint], transport: any Transport,
     limits: ChainLimits = ChainLimits(), deadline: Deadline = .never,
+    memory: [EndpointMemory] = [],
     generator: any RandomNumberGenerator = SystemRandomNumberGenerator(),
     isStopping: @escaping () -> Bool = { false },
     now: @escaping () -> MonotonicInstant = MonotonicInstant.now,
+    time: @escaping () -> UInt64 = { UInt64(clamping: Glibc.time(nil)) },
     sleep: @escaping (Duration) -> Void = { usleep(UInt32(clamping: $0.wholeNanoseconds / 1000)) }
   ) {
     precondition(!endpoints.isEmpty, "a chain needs an endpoint")
     self.name = name
     self.chainID = chainID
-    self.endpoints = endpoints.map {
-      EndpointState(endpoint: $0, batchSize: max(1, limits.batchSize))
+    self.endpoints = endpoints.map { endpoint in
+      EndpointState(
+        endpoint, limits: limits, memory: memory.first { $0.name == endpoint.name })
     }
     self.transport = transport
     self.limits = limits
@@ -68,7 +81,14 @@ public final class Chain {
     self.generator = generator
     self.isStopping = isStopping
     self.now = now
+    self.time = time
     self.sleep = sleep
+    // One that did badly in earlier runs is not where this one starts.
+    if let best = bestEndpoint(),
+      self.endpoints[best].score.value - current.score.value >= EndpointScore.clearlyBetter
+    {
+      currentIndex = best
+    }
   }
 
   /// The name of the endpoint in use.
@@ -80,21 +100,57 @@ public final class Chain {
     return notices
   }
 
+  /// What has been learnt of the endpoints, for the next run; in their order.
+  public var memory: [EndpointMemory] { endpoints.map(\.memory) }
+
+  /// Tells the operator. A contradiction and withheld logs lower the endpoint's score as well.
   func note(_ kind: Notice.Kind, _ endpoint: String, _ detail: String) {
+    if kind == .contradiction || kind == .withheld {
+      for index in endpoints.indices where endpoints[index].endpoint.name == endpoint {
+        endpoints[index].score.lower(for: .contradiction)
+      }
+    }
     if notices.count < 100 { notices.append(Notice(kind, endpoint: endpoint, detail: detail)) }
+  }
+
+  /// States what block 0 is. An endpoint that has another is not used, and when there is no other
+  /// the error is `wrongGenesis`. Nil states nothing.
+  public func expect(genesis: Bytes32?) {
+    guard let genesis, genesis != expectedGenesis else { return }
+    expectedGenesis = genesis
+    for index in endpoints.indices { endpoints[index].isVerified = false }
   }
 
   /// Asks the endpoint in use which chain it serves, unless it has said so already.
   ///
-  /// Every other method does this first; a run calls it to fail early.
+  /// Every other method does this first; a run calls it, or ``greet(at:)``, to fail early.
   public func verifyIdentity() throws(ChainError) {
     _ = try exchangeBatch([])
   }
 
   /// The newest block.
+  ///
+  /// An endpoint whose head is behind others, or behind what it was, is noticed, and the others
+  /// are asked as well, each once; the highest answer counts. It can be lower than one before:
+  /// after a reorganisation, or when no other endpoint knows better.
   public func head() throws(ChainError) -> BlockHeader {
+    reconsider()
+    var (newest, isBehind) = try nextHead()
+    for _ in 1..<max(1, endpoints.count) where isBehind {
+      let before = currentIndex
+      failOver()
+      if currentIndex == before { break }
+      let other: BlockHeader
+      (other, isBehind) = try nextHead()
+      if other.number >= newest.number { newest = other } else { use(before) }
+    }
+    return newest
+  }
+
+  /// The newest block of whichever endpoint answers, and whether that is behind.
+  private func nextHead() throws(ChainError) -> (BlockHeader, isBehind: Bool) {
     guard let head = try headerOrNil(.head) else { throw unknownBlock(.head) }
-    return head
+    return (head, noteHead(head.number, of: currentIndex))
   }
 
   /// The block of that number, or nil when the node has none (yet).
@@ -145,11 +201,6 @@ public final class Chain {
 }
 
 extension Chain {
-  var current: EndpointState {
-    get { endpoints[currentIndex] }
-    set { endpoints[currentIndex] = newValue }
-  }
-
   /// Throws when the run must end.
   func checkpoint() throws(ChainError) {
     if isStopping() { throw .stopped }

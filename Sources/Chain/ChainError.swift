@@ -12,6 +12,9 @@ public enum ChainError: Error, Equatable, Sendable {
   /// An endpoint serves another chain than the configuration says.
   case wrongChain(endpoint: String, expected: UInt64, got: UInt64)
 
+  /// An endpoint serves a chain of that number which began with another block.
+  case wrongGenesis(endpoint: String, expected: Bytes32, got: Bytes32)
+
   /// No endpoint answered usefully; the cause is the last one's.
   case unavailable(endpoint: String, method: String, cause: Cause, attempts: Int)
 
@@ -46,6 +49,7 @@ public enum ChainError: Error, Equatable, Sendable {
     case rateLimited
     case malformed(JSONError)
     case remote(code: Int, message: String)
+    case contradiction(Inconsistency)
   }
 
   /// Whether it says something of the blocks that were asked for, and not of the way to them.
@@ -61,7 +65,7 @@ public enum ChainError: Error, Equatable, Sendable {
     switch self {
     case .stopped, .deadlineReached, .unavailable, .unknownBlock, .parentMismatch, .inconsistent:
       true
-    case .wrongChain, .tooLarge, .refused, .windowRefused, .reverted, .noMulticall:
+    case .wrongChain, .wrongGenesis, .tooLarge, .refused, .windowRefused, .reverted, .noMulticall:
       false
     }
   }
@@ -75,6 +79,8 @@ extension ChainError: CustomStringConvertible {
     case .deadlineReached: "deadline reached"
     case .wrongChain(let endpoint, let expected, let got):
       "endpoint \"\(endpoint)\" serves chain \(got), not \(expected)"
+    case .wrongGenesis(let endpoint, let expected, let got):
+      "endpoint \"\(endpoint)\" serves a chain whose block 0 is \(got), not \(expected)"
     case .unavailable(let endpoint, let method, let cause, let attempts):
       "endpoint \"\(endpoint)\": \(method): \(cause) (attempts: \(attempts))"
     case .tooLarge(let endpoint, let method, let limit):
@@ -108,6 +114,7 @@ extension ChainError.Cause: CustomStringConvertible {
     case .rateLimited: "rate limited"
     case .malformed(let error): "answer is not the JSON that was expected: \(error)"
     case .remote(let code, let message): "error \(code): \(message)"
+    case .contradiction(let inconsistency): "contradicts the request: \(inconsistency)"
     }
   }
 }

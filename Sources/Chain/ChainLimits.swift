@@ -9,7 +9,11 @@ public struct ChainLimits: Sendable, Equatable {
   /// How many calls go into one batch at most.
   public var batchSize = 100
 
-  /// How often one request is tried, over all endpoints, when it fails for passing reasons.
+  /// How many batches go to one endpoint at once at most.
+  public var maxConcurrency = 8
+
+  /// How often one request is tried, over all endpoints, when it fails for passing reasons; and,
+  /// counted apart, how often when they ask for fewer requests.
   public var maxAttempts = 6
 
   /// How often a block is asked for that the nodes say they do not know. Nodes behind a load
@@ -33,6 +37,22 @@ public struct ChainLimits: Sendable, Equatable {
 
   /// How many bytes of call data go into one aggregate at most, unless one call has more.
   public var aggregateBytes = 128 << 10
+
+  /// How many blocks an endpoint's head may be behind the best one before it counts as behind.
+  public var maxHeadLag: UInt64 = 16
+
+  /// How old the newest block may be by the wall clock, in seconds; nil when any age will do.
+  public var maxHeadAgeSeconds: UInt64?
+
+  /// How long an endpoint may take for its greeting where there are others.
+  public var greetingTimeout: Duration = .seconds(3)
+
+  /// How much longer than the first endpoint the others may take for their greetings.
+  public var greetingGrace: Duration = .milliseconds(300)
+
+  /// How many requests an endpoint is sent before it has to say again which chain it serves, where
+  /// the question does not go along with each batch.
+  public var requestsPerVerification = 50
 
   /// How many endpoints must give the same logs of a window before it is believed.
   public var agreeLogs = 1

@@ -9,6 +9,9 @@ struct RangeHint: Equatable {
   /// The largest range that the text says is allowed, such as `limited to 10,000 blocks`.
   var maximumBlocks: UInt64?
 
+  /// The smaller of the two.
+  var smallest: UInt64? { [suggestedBlocks, maximumBlocks].compactMap(\.self).min() }
+
   init(suggestedBlocks: UInt64? = nil, maximumBlocks: UInt64? = nil) {
     self.suggestedBlocks = suggestedBlocks
     self.maximumBlocks = maximumBlocks
@@ -20,6 +23,11 @@ struct RangeHint: Equatable {
     suggestedBlocks = Self.suggestion(in: numbers)
     guard suggestedBlocks == nil, text.contains("range") || text.contains("block") else { return }
     maximumBlocks = Self.maximum(in: numbers)
+  }
+
+  /// The smallest number above zero, for texts that speak of one thing only.
+  static func smallestNumber(in text: String) -> UInt64? {
+    Number.all(in: text).map(\.value).filter { $0 > 0 }.min()
   }
 
   /// Two numbers joined by a comma or a hyphen, the second not smaller.
@@ -60,6 +68,8 @@ private struct Number {
       return false
     }
     if following.hasPrefix("block") || following.hasPrefix("range") { return true }
+    // "(49999 > 2000)": what was asked for, and what is allowed.
+    if before == " > " || before == ">" { return true }
     return ["limit", "max", "exceed", "over", "up to", "greater"].contains(where: before.contains)
   }
 

@@ -56,7 +56,7 @@ extension Failure {
     switch error {
     case .stopped, .deadlineReached, .unknownBlock, .parentMismatch: .retryLater
     case .unavailable, .tooLarge, .refused, .windowRefused, .inconsistent: .unavailable
-    case .wrongChain, .noMulticall: .configuration
+    case .wrongChain, .wrongGenesis, .noMulticall: .configuration
     case .reverted: .badData
     }
   }

@@ -1,0 +1,218 @@
+import Ethereum
+import HTTP
+
+/// What a chain says when a run begins.
+public struct Greeting: Equatable, Sendable {
+  /// The newest block of the endpoint in use.
+  public var head: BlockHeader
+
+  /// The hash of block 0; nil when the node has no block 0, or would not say.
+  public var genesis: Bytes32?
+
+  /// The block that was asked for; nil when the node has none of that number, or none was asked for.
+  public var stored: BlockHeader?
+
+  /// The endpoint in use.
+  public var endpoint: String
+
+  /// Whether the newest block of every endpoint is older than the limits allow.
+  public var isStale: Bool
+
+  /// A greeting.
+  public init(
+    head: BlockHeader, genesis: Bytes32?, stored: BlockHeader?, endpoint: String,
+    isStale: Bool = false
+  ) {
+    self.head = head
+    self.genesis = genesis
+    self.stored = stored
+    self.endpoint = endpoint
+    self.isStale = isStale
+  }
+}
+
+/// Beginning a run.
+extension Chain {
+  /// Asks every endpoint at once, in one batch each, for its chain, its block 0, its newest block
+  /// and one block more, and goes on with the best of them.
+  ///
+  /// An endpoint of another chain, or with another block 0 than the expected one or, where none is
+  /// expected, than most others, is not used in this run; one whose head is far behind is used
+  /// last. Those that are much slower than the first are not waited for. A greeting counts as
+  /// proof of the chain.
+  ///
+  /// - Parameter number: the block to ask for besides, such as the one a run goes on from.
+  /// - Returns: what the endpoint that is now in use has said.
+  /// - Throws: `wrongChain` and `wrongGenesis` when no endpoint of the right chain is left, and the
+  ///   errors of every reading.
+  public func greet(at number: UInt64? = nil) throws(ChainError) -> Greeting {
+    try checkpoint()
+    var answered = try greetings(of: endpoints.indices.filter { endpoints[$0].isUsable }, number)
+    if answered.isEmpty {
+      // This waits, goes elsewhere, or says why not.
+      _ = try exchangeBatch([])
+      answered = try greetings(of: [currentIndex], number)
+    }
+    answered = try withoutForeigners(answered)
+    guard !answered.isEmpty else { return try plainGreeting(number) }
+    let isStale = noteHeads(of: answered)
+    guard let chosen = choose(among: answered) else { return try plainGreeting(number) }
+    return Greeting(
+      head: chosen.head, genesis: chosen.genesis, stored: chosen.stored, endpoint: endpointName,
+      isStale: isStale)
+  }
+
+  /// What one endpoint has said.
+  private struct Answer {
+    let index: Int
+    let head: BlockHeader
+    let genesis: Bytes32?
+    let stored: BlockHeader?
+  }
+
+  /// The greetings of those endpoints that gave one, and an error when none can be used any more.
+  private func greetings(
+    of indices: [Int], _ number: UInt64?
+  ) throws(ChainError) -> [Answer] {
+    let stored = number.map { RPCCall.header(number: $0, mustExist: false) }
+    let calls = [.genesis, .head, stored].compactMap(\.self)
+    let isAlone = indices.count == 1
+    let timeout = isAlone ? nil : min(limits.greetingTimeout, limits.requestTimeout)
+    // One that takes no batch of this size is asked in the usual way, if it is needed.
+    let parcels = indices.filter {
+      room(at: $0) > calls.count && !endpoints[$0].isPaused(at: now())
+    }
+    .map { parcel(calls, for: $0, timeout: timeout) }
+    let started = now()
+    let results = transport.perform(
+      parcels.map(\.request), deadline: deadline, grace: limits.greetingGrace)
+    var answers: [Answer] = []
+    for (parcel, result) in zip(parcels, results) {
+      if isAlone {
+        endpoints[parcel.index].score.measured(
+          milliseconds: now().duration(since: started).wholeMilliseconds)
+      }
+      do throws(Trouble) {
+        answers.append(try answer(open(result, of: parcel), of: parcel.index, number))
+        endpoints[parcel.index].score.answered()
+      } catch {
+        try hold(error, against: parcel, isAlone: isAlone)
+      }
+    }
+    return answers
+  }
+
+  private func answer(
+    _ answers: [RPCAnswer], of index: Int, _ number: UInt64?
+  ) throws(Trouble) -> Answer {
+    guard case .header(let head?) = answers[1] else { throw .unknownBlock(.head) }
+    var genesis: Bytes32?
+    if case .header(let first?) = answers[0] {
+      try check(number: first.header, is: 0, of: index)
+      genesis = first.header.hash
+    }
+    var stored: BlockHeader?
+    if let number, case .header(let found?) = answers[2] {
+      try check(number: found.header, is: number, of: index)
+      stored = found.header
+    }
+    return Answer(index: index, head: head.header, genesis: genesis, stored: stored)
+  }
+
+  private func check(
+    number header: BlockHeader, is number: UInt64, of index: Int
+  ) throws(Trouble) {
+    guard header.number != number else { return }
+    let name = endpoints[index].endpoint.name
+    let inconsistency = Inconsistency.headerNumber(expected: number, got: header.number)
+    note(.contradiction, name, "\(inconsistency)")
+    throw .passing(.contradiction(inconsistency))
+  }
+
+  /// A greeting that did not come lowers the score and no more, unless the endpoint cannot be used.
+  private func hold(
+    _ trouble: Trouble, against parcel: Parcel, isAlone: Bool
+  ) throws(ChainError) {
+    if !isAlone, case .passing(.transport(.timeout), _) = trouble {
+      endpoints[parcel.index].score.lower(for: .late)
+    } else {
+      learn(from: trouble, of: parcel)
+    }
+    try endOrGiveUp(trouble, at: parcel.index)
+  }
+
+  // MARK: Choosing
+
+  /// The answers of the endpoints that began with the right block; the others are used no more.
+  private func withoutForeigners(_ answers: [Answer]) throws(ChainError) -> [Answer] {
+    expectedGenesis = expectedGenesis ?? Self.mostCommon(answers.compactMap(\.genesis))
+    var own: [Answer] = []
+    for answer in answers {
+      guard let expectedGenesis, let genesis = answer.genesis, genesis != expectedGenesis else {
+        own.append(answer)
+        continue
+      }
+      let name = endpoints[answer.index].endpoint.name
+      let error = ChainError.wrongGenesis(
+        endpoint: name, expected: expectedGenesis, got: genesis)
+      note(.contradiction, name, "\(error)")
+      try setAside(answer.index, after: error)
+    }
+    return own
+  }
+
+  /// Of equally common ones the first.
+  private static func mostCommon(_ hashes: [Bytes32]) -> Bytes32? {
+    var best: (hash: Bytes32, count: Int)?
+    for hash in hashes {
+      let count = hashes.count { $0 == hash }
+      if count > best?.count ?? 0 { best = (hash, count) }
+    }
+    return best?.hash
+  }
+
+  /// Takes note of the heads, and returns whether even the newest of them is too old.
+  private func noteHeads(of answers: [Answer]) -> Bool {
+    // The best first, so that each is compared with the best.
+    for answer in answers.sorted(by: { $0.head.number > $1.head.number }) {
+      noteHead(answer.head.number, of: answer.index)
+    }
+    let old = answers.filter { isOld($0.head) }
+    for answer in old {
+      endpoints[answer.index].score.isBehind = true
+      note(
+        .behind, endpoints[answer.index].endpoint.name,
+        "its newest block is \(time() - answer.head.timestamp) seconds old")
+    }
+    return old.count == answers.count
+  }
+
+  private func isOld(_ head: BlockHeader) -> Bool {
+    guard let oldest = limits.maxHeadAgeSeconds, head.timestamp < time() else { return false }
+    return time() - head.timestamp > oldest
+  }
+
+  /// The answer of the endpoint to go on with: the current one unless another is clearly better.
+  private func choose(among answers: [Answer]) -> Answer? {
+    let best = bestEndpoint { index in answers.contains { $0.index == index } }
+    guard let best else { return nil }
+    let lead = endpoints[best].score.value - current.score.value
+    let isGreeted = answers.contains { $0.index == currentIndex }
+    if !isGreeted || !current.isUsable || lead >= EndpointScore.clearlyBetter { use(best) }
+    return answers.first { $0.index == currentIndex }
+  }
+
+  /// The greeting of nodes that take no batches, or fail more than once: call by call.
+  private func plainGreeting(_ number: UInt64?) throws(ChainError) -> Greeting {
+    let head = try head()
+    var genesis: Bytes32?
+    if case .header(let first?) = try exchange([.genesis])[0], first.header.number == 0 {
+      genesis = first.header.hash
+    }
+    expectedGenesis = expectedGenesis ?? genesis
+    var stored: BlockHeader?
+    if let number { stored = try header(number: number) }
+    return Greeting(
+      head: head, genesis: genesis, stored: stored, endpoint: endpointName, isStale: isOld(head))
+  }
+}
