@@ -53,7 +53,8 @@ extension Chain {
 
   /// Sees to it that the current endpoint wants to be asked: takes another, or waits.
   ///
-  /// - Parameter error: what is thrown when the wait would reach the deadline.
+  /// - Parameter error: what went wrong before.
+  /// - Throws: that error when the wait would reach the deadline, and what ends the run meanwhile.
   func awaitTurn(after error: ChainError?) throws(ChainError) {
     guard current.isPaused(at: now()) else { return }
     let turns = endpoints.indices.filter { endpoints[$0].isUsable }.map {

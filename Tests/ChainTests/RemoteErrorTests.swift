@@ -63,7 +63,7 @@ import Testing
 
   @Test func theRestGoesByMethodAndCode() {
     #expect(kind(-32005, "limit", "eth_getBlockByNumber") == .rateLimited)
-    #expect(kind(-32600, "batch too large", "eth_call") == .batchRefused)
+    #expect(kind(-32600, "batch too large", "eth_call") == .batchRefused(maximum: nil))
     #expect(kind(-32000, "execution reverted", "eth_call") == .reverted([]))
     #expect(kind(-32000, "out of gas", "eth_call") == .callTooLarge)
     #expect(kind(-32000, "execution aborted (timeout = 5s)", "eth_call") == .callTooLarge)
