@@ -12,6 +12,7 @@ public enum Schema {
     migration(3, "roles", PackageResources.v0003_roles_sql),
     migration(4, "ledger", PackageResources.v0004_ledger_sql),
     migration(5, "write_path", PackageResources.v0005_write_path_sql),
+    migration(6, "endpoints", PackageResources.v0006_endpoints_sql),
   ]
 
   /// What a migration's file is called.
