@@ -10,10 +10,13 @@ final class ChainPool {
   private let transport: any Transport
   private let stop: StopSignal
   private let deadline: Deadline
+  private let recall: (ChainConfiguration) throws -> [EndpointMemory]
 
+  /// A pool; `recall` gives what earlier runs have learnt of a chain's endpoints.
   init(
     environment: [String: String], place: String, redactor: Redactor,
-    transport: any Transport, stop: StopSignal, deadline: Deadline
+    transport: any Transport, stop: StopSignal, deadline: Deadline,
+    recall: @escaping (ChainConfiguration) throws -> [EndpointMemory] = { _ in [] }
   ) {
     self.environment = environment
     self.place = place
@@ -21,7 +24,11 @@ final class ChainPool {
     self.transport = transport
     self.stop = stop
     self.deadline = deadline
+    self.recall = recall
   }
+
+  /// The chains that were asked for so far, by chain id.
+  var opened: [Chain] { open.values.sorted { $0.chainID < $1.chainID } }
 
   func chain(_ configuration: ChainConfiguration) throws -> Chain {
     if let chain = open[configuration.name] { return chain }
@@ -30,7 +37,7 @@ final class ChainPool {
     let chain = Chain(
       name: configuration.name, chainID: configuration.chainID, endpoints: endpoints,
       transport: transport, limits: Self.limits(of: configuration), deadline: deadline,
-      isStopping: { [stop] in stop.isStopping })
+      memory: try recall(configuration), isStopping: { [stop] in stop.isStopping })
     open[configuration.name] = chain
     return chain
   }
@@ -39,6 +46,10 @@ final class ChainPool {
     var limits = ChainLimits()
     limits.requestTimeout = .milliseconds(Int64(configuration.requestTimeoutMilliseconds))
     limits.maxResponseBytes = configuration.maxResponseBytes
+    limits.agreeLogs = configuration.agreeLogs
+    limits.agreePrices = configuration.agreePrices
+    limits.maxHeadLag = configuration.maxHeadLag
+    limits.maxHeadAgeSeconds = configuration.maxHeadAgeSeconds
     return limits
   }
 

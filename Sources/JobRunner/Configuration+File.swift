@@ -84,8 +84,9 @@ extension ConfigurationObject {
   private mutating func chain(named name: String) throws(ConfigError) -> ChainConfiguration {
     let id = try integer("chain_id", in: 1...UInt64(Int64.max))
     let isBSC = id == 56
+    let endpoints = try endpoints()
     return ChainConfiguration(
-      name: name, chainID: id, endpoints: try endpoints(),
+      name: name, chainID: id, endpoints: endpoints,
       blockTimeMilliseconds: try integer(
         "block_time_ms", in: 1...3_600_000, default: isBSC ? 450 : 12_000),
       reorgLimit: try integer("reorg_limit", in: 0...100_000, default: isBSC ? 64 : 128),
@@ -97,7 +98,23 @@ extension ConfigurationObject {
       ) { Address($0) },
       maxResponseBytes: Int(try integer("max_response_mb", in: 1...1_024, default: 64)) << 20,
       requestTimeoutMilliseconds: try integer(
-        "request_timeout_ms", in: 10...600_000, default: 10_000))
+        "request_timeout_ms", in: 10...600_000, default: 10_000),
+      agreeLogs: try agreement("agree_logs", among: endpoints.count),
+      agreePrices: try agreement("agree_prices", among: endpoints.count),
+      maxHeadLag: try integer("max_head_lag", in: 0...1_000_000, default: 16),
+      maxHeadAgeSeconds: try optionalInteger("max_head_age_seconds", in: 1...31_536_000))
+  }
+
+  /// How many of the endpoints must say the same.
+  private mutating func agreement(
+    _ key: String, among endpoints: Int
+  ) throws(ConfigError) -> Int {
+    let count = try integer(key, in: 1...UInt64(Self.endpointsMax), default: 1)
+    guard count <= endpoints else {
+      throw error(
+        key, String(count), "the chain has \(endpoints) endpoints; more cannot say the same")
+    }
+    return Int(count)
   }
 
   private mutating func endpoints() throws(ConfigError) -> [EndpointConfiguration] {

@@ -52,6 +52,14 @@ public struct ChainConfiguration: Equatable, Sendable {
   public let multicall: Address
   public let maxResponseBytes: Int
   public let requestTimeoutMilliseconds: UInt64
+  /// How many endpoints must give the same logs of a window.
+  public let agreeLogs: Int
+  /// How many endpoints must give the same answer to a call.
+  public let agreePrices: Int
+  /// How many blocks behind the best head an endpoint is used last.
+  public let maxHeadLag: UInt64
+  /// How old the newest block may be by the wall clock; nil when any age will do.
+  public let maxHeadAgeSeconds: UInt64?
 
   /// The block time in whole seconds, rounded up: a timestamp never lies nearer than that.
   public var blockTimeSeconds: UInt64 { (blockTimeMilliseconds + 999) / 1_000 }

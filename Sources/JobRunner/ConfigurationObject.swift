@@ -90,6 +90,16 @@ struct ConfigurationObject {
     return number
   }
 
+  /// A number that need not be there.
+  mutating func optionalInteger(
+    _ key: String, in range: ClosedRange<UInt64>
+  ) throws(ConfigError) -> UInt64? {
+    if members.contains(where: { $0.name == key }) { return try integer(key, in: range) }
+    asked.append(key)
+    record(key, "none", nil)
+    return nil
+  }
+
   /// A value that has a text form; `parse` returns nil for what it refuses.
   mutating func parsed<Value: CustomStringConvertible>(
     _ key: String, _ remedy: String, default standard: Value? = nil, _ parse: (String) -> Value?

@@ -116,10 +116,28 @@ final class ScratchDirectory {
     #expect((ethereum.windowBlocks, ethereum.maxResponseBytes) == (2_000, 64 << 20))
     #expect(
       ethereum.multicall.description == "0xcA11bde05977b3631167028862bE2a173976CA11")
+    #expect((bsc.agreeLogs, bsc.agreePrices, bsc.maxHeadLag) == (1, 1, 16))
+    #expect(bsc.maxHeadAgeSeconds == nil)
     let lista = configuration.deployments[0]
     #expect((lista.chain, lista.system, lista.firstBlock) == ("bsc", "moolah", 48_172_369))
     let market = try #require(Bytes32("0x" + String(repeating: "ab", count: 32)))
     #expect(lista.markets.admits(market) && !lista.markets.admits(.zero))
+  }
+
+  @Test func readsHowManyEndpointsMustAgreeAndHowFarAHeadMayBeBehind() throws {
+    let text = Self.whole.replacing(
+      "\"window_blocks\": 500",
+      with: """
+        "agree_logs": 2, "agree_prices": 2, "max_head_lag": 0, "max_head_age_seconds": 90
+        """)
+    let configuration = try load(text)
+    let bsc = configuration.chains[0]
+    #expect((bsc.agreeLogs, bsc.agreePrices, bsc.maxHeadLag) == (2, 2, 0))
+    #expect(bsc.maxHeadAgeSeconds == 90)
+    let shown = configuration.settings.first { $0.field == "chains.bsc.agree_logs" }
+    #expect(shown?.value == "2")
+    let age = configuration.settings.filter { $0.field.hasSuffix("max_head_age_seconds") }
+    #expect(age.map(\.value) == ["90", "none"])
   }
 
   @Test func aMarketListedInExcludeIsNotJudged() throws {
@@ -166,6 +184,20 @@ final class ScratchDirectory {
       "\"chain_id\": 56", "\"chain_id\": 0",
       "plimsoll.json: chains.bsc.chain_id: \"0\": must be a whole number from 1 to "
         + "9223372036854775807"
+    ),
+    (
+      "\"window_blocks\": 500", "\"agree_logs\": 3",
+      "plimsoll.json: chains.bsc.agree_logs: \"3\": the chain has 2 endpoints; more cannot say the "
+        + "same"
+    ),
+    (
+      "\"window_blocks\": 500", "\"agree_prices\": 0",
+      "plimsoll.json: chains.bsc.agree_prices: \"0\": must be a whole number from 1 to 16"
+    ),
+    (
+      "\"window_blocks\": 500", "\"max_head_age_seconds\": 0",
+      "plimsoll.json: chains.bsc.max_head_age_seconds: \"0\": must be a whole number from 1 to "
+        + "31536000"
     ),
     ("\"chain_id\": 56,", "", "plimsoll.json: chains.bsc.chain_id: is missing"),
     (
