@@ -24,6 +24,9 @@ struct AcceptedSize: Equatable {
   private var successes = 0
   private var patience = Self.successesToGrow
 
+  /// Whether it has grown since the last refusal.
+  private var hasGrown = false
+
   /// Whether the limit is the provider's own proposal.
   private var followsProposal = false
 
@@ -46,11 +49,13 @@ struct AcceptedSize: Equatable {
   /// Notes that `size` were refused. The next size is smaller, unless `size` is 1.
   mutating func refused(_ size: UInt64, hint: RangeHint = RangeHint()) {
     if let maximum = hint.maximumBlocks, maximum > 0, maximum < size { statedMaximum = maximum }
-    let hasGrownTooFar = proven > 0 && proven < size
+    let hasGrownTooFar = hasGrown && proven < size
     limit = smaller(than: size, proposal: hint.smallest)
     patience =
       hasGrownTooFar ? min(patience * 2, Self.longestPatience) : Self.successesToGrow
-    if !hasGrownTooFar { proven = 0 }
+    // As small a one was good before: other blocks have more logs, and nothing is proven by it.
+    if proven >= size { proven = 0 }
+    hasGrown = false
     successes = 0
   }
 
@@ -83,5 +88,6 @@ struct AcceptedSize: Equatable {
     }
     let (grown, overflow) = limit.addingReportingOverflow(max(1, limit / 4))
     self.limit = min(overflow ? .max : grown, statedMaximum ?? .max)
+    hasGrown = true
   }
 }

@@ -51,6 +51,12 @@ extension Chain {
     if index == currentIndex { failOver() }
   }
 
+  /// Sets an endpoint of another chain aside, and tells the operator.
+  func banish(_ index: Int, after error: ChainError) throws(ChainError) {
+    note(.contradiction, endpoints[index].endpoint.name, "\(error)")
+    try setAside(index, after: error)
+  }
+
   /// Sees to it that the current endpoint wants to be asked: takes another, or waits.
   ///
   /// - Parameter error: what went wrong before.

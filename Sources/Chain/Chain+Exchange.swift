@@ -129,7 +129,7 @@ extension Chain {
     case .passing(let cause, _), .useless(let cause):
       try setAside(currentIndex, after: unavailable(cause, calls, &retry))
     case .foreign(let error):
-      try setAside(currentIndex, after: error)
+      try banish(currentIndex, after: error)
     case .unknownBlock(let call):
       retry.failures += 1
       try moveOn(
@@ -142,7 +142,7 @@ extension Chain {
   func endOrGiveUp(_ trouble: Trouble, at index: Int) throws(ChainError) {
     switch trouble {
     case .final(let error): throw error
-    case .foreign(let error): try setAside(index, after: error)
+    case .foreign(let error): try banish(index, after: error)
     case .useless(let cause):
       let error = ChainError.unavailable(
         endpoint: endpoints[index].endpoint.name, method: "batch", cause: cause, attempts: 1)

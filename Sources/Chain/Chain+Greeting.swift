@@ -155,8 +155,7 @@ extension Chain {
       let name = endpoints[answer.index].endpoint.name
       let error = ChainError.wrongGenesis(
         endpoint: name, expected: expectedGenesis, got: genesis)
-      note(.contradiction, name, "\(error)")
-      try setAside(answer.index, after: error)
+      try banish(answer.index, after: error)
     }
     return own
   }

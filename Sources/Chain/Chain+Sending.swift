@@ -242,9 +242,7 @@ extension Chain {
       guard !parcel.calls.contains(where: { $0.expectation == .logs }) else { return }
       endpoints[index].batchSize.refused(count)
     case .unknownBlock(let call): noteUnknown(call, at: index)
-    case .foreign(let error):
-      note(.contradiction, endpoints[index].endpoint.name, "\(error)")
-    case .final, .useless: return
+    case .final, .useless, .foreign: return
     }
   }
 

@@ -42,9 +42,11 @@ import Testing
     #expect(try scripted.chain.head().number == 29)
     #expect(scripted.chain.endpointName == "node1")
     #expect(scripted.clock.slept == .zero)
-    #expect(scripted.callCount("eth_chainId") == 2)
+    // Each before its first use, and with the header.
+    #expect(scripted.callCount("eth_chainId") == 2 + 1)
+    #expect(scripted.transport.requests.count == 3)
     _ = try scripted.chain.head()
-    #expect(scripted.callCount("eth_chainId") == 2)
+    #expect(scripted.transport.requests.count == 4)
   }
 
   @Test func anEndpointOfAnotherChainIsRefusedBeforeItIsAsked() throws {
@@ -68,9 +70,28 @@ import Testing
     }
     try scripted.chain.verifyIdentity()
     isFirstDown = true
-    #expect(throws: ChainError.wrongChain(endpoint: "node1", expected: 56, got: 1)) {
+    // It is used no more, and the other goes on being tried.
+    #expect(
+      throws: ChainError.unavailable(
+        endpoint: "node0", method: "eth_getBlockByNumber", cause: .status(500), attempts: 6)
+    ) { try scripted.chain.head() }
+    #expect(
+      scripted.chain.takeNotices().contains(
+        Notice(
+          .contradiction, endpoint: "node1", detail: "endpoint \"node1\" serves chain 1, not 56")))
+    #expect(scripted.requestCount(of: 1) == 1)
+  }
+
+  @Test func whenEveryEndpointIsOfAnotherChainTheRunEnds() throws {
+    var other = ToyNode()
+    other.chainID = 1
+    let scripted = try ScriptedChain(endpoints: 3) { [other] request, _ in
+      .body(other.answer(request.body))
+    }
+    #expect(throws: ChainError.wrongChain(endpoint: "node2", expected: 56, got: 1)) {
       try scripted.chain.head()
     }
+    #expect(scripted.transport.requests.count == 3)
   }
 
   @Test func retryAfterIsObeyed() throws {
@@ -137,8 +158,12 @@ import Testing
     }
     let numbers = Array<UInt64>(1...20)
     #expect(try scripted.chain.headers(numbers: numbers).map(\.number) == numbers)
-    // Of 20, 10, 5 and 2 only the last goes through, and it is remembered.
-    #expect(scripted.transport.requests.count == 1 + 3 + 10)
+    // Of 21, 10 and 5, the chain's number included, none goes through; then 2 at once and, as it
+    // grows, 3.
+    #expect(scripted.transport.requests.count < 1 + 3 + 20)
+    let after = scripted.transport.requests.count
+    _ = try scripted.chain.headers(numbers: [1, 2, 3, 4])
+    #expect(scripted.transport.requests.count <= after + 4)
   }
 
   @Test func aBlockThatANodeDoesNotHaveYetIsAskedForAgain() throws {
@@ -213,7 +238,10 @@ import Testing
 @Suite struct NetworkFaultTests {
   @Test(arguments: [
     "silence", "reset", "half", "drip", "html", "truncated", "deep", "empty", "wrong id",
-    "partial batch", "429", "500", "null",
+    "partial batch", "429", "500", "null", "double ids", "double result", "extra member",
+    "one of all",
+    "too long", "not HTTP", "429 until a date", "503 with a wait", "408", "rate limit in a 200",
+    "no chain id",
   ])
   func afterAFaultTheWindowIsTheHonestNodes(_ fault: String) throws {
     let served = Served(ToyNode(blocks: 30))
@@ -248,13 +276,77 @@ import Testing
     case "deep": .answer(Array(String(repeating: "[", count: 100_000).utf8))
     case "empty": .answer([])
     case "wrong id":
-      .answer(
-        Array(String(decoding: answer, as: UTF8.self).replacing("\"id\":", with: "\"id\":9").utf8))
+      .answer(changed(answer, "\"id\":", "\"id\":9"))
     case "partial batch": .answer(Array("[]".utf8))
     case "429": .answer([], status: 429, headers: ["Retry-After: 0"])
     case "500": .answer([], status: 500)
+    case "408": .answer([], status: 408)
+    case "double ids": .answer(Array("[".utf8) + answer.dropFirst().dropLast() + answer.dropFirst())
+    case "double result": .answer(changed(answer, "\"result\":", "\"result\":null,\"result\":"))
+    case "extra member":
+      .answer(Array(#"[{"id":99999,"result":"0x38"},"#.utf8) + answer.dropFirst())
+    case "one of all": .answer(Array(#"{"jsonrpc":"2.0","id":1,"result":"0x38"}"#.utf8))
+    case "too long": .answer(answer + Array("]".utf8))
+    case "not HTTP": .raw(Array("SSH-2.0-OpenSSH_9.2\r\n".utf8))
+    case "429 until a date":
+      .answer(
+        [], status: 429,
+        headers: [
+          "Date: Fri, 31 Dec 1999 23:59:59 GMT", "Retry-After: Sat, 01 Jan 2000 00:00:00 GMT",
+        ])
+    case "503 with a wait": .answer([], status: 503, headers: ["Retry-After: 1"])
+    case "rate limit in a 200":
+      .answer(Array(#"{"id":null,"error":{"code":-32005,"message":"rate limit exceeded"}}"#.utf8))
+    case "no chain id": .answer(changed(answer, "\"result\":\"0x38\"", "\"result\":null"))
     default: .answer(Array("null".utf8))
     }
+  }
+
+  private static func changed(_ body: [UInt8], _ old: String, _ new: String) -> [UInt8] {
+    Array(String(decoding: body, as: UTF8.self).replacing(old, with: new).utf8)
+  }
+
+  @Test(arguments: [
+    "silence", "reset", "half", "drip", "html", "truncated", "deep", "empty", "wrong id",
+    "partial batch", "429", "500", "null", "double ids", "extra member", "not HTTP", "flood",
+    "another chain", "another beginning", "far behind",
+  ])
+  func aGreetingGoesOnWithTheEndpointThatIsWell(_ fault: String) throws {
+    let served = Served(ToyNode(blocks: 40))
+    var strange = ToyNode(blocks: 40)
+    switch fault {
+    case "another chain": strange.chainID = 1
+    case "another beginning": strange = ToyNode(blocks: 40, salt: 9)
+    case "far behind": strange = ToyNode(blocks: 2)
+    default: break
+    }
+    let unwell = Served(strange)
+    let faulty = try LocalHTTPServer { request in
+      switch fault {
+      case "flood": .flood(200 << 20, declaresLength: false)
+      case "another chain", "another beginning", "far behind":
+        .answer(unwell.answer(request.body))
+      default: Self.reply(fault, served.answer(request.body))
+      }
+    }
+    let healthy = try LocalHTTPServer { .answer(served.answer($0.body)) }
+    defer {
+      faulty.stop()
+      healthy.stop()
+    }
+    let chain = try Self.chain(["a": faulty, "b": healthy], requestTimeout: .seconds(20))
+    chain.expect(genesis: ToyNode.hash(0))
+    let started = MonotonicInstant.now()
+    let greeting = try chain.greet(at: 7)
+    #expect(greeting.head.number == 39)
+    #expect(greeting.genesis == ToyNode.hash(0))
+    #expect(greeting.stored?.hash == ToyNode.hash(7))
+    #expect(greeting.endpoint == "b")
+    #expect(MonotonicInstant.now().duration(since: started) < .seconds(5))
+    #expect(try chain.head().number == 39)
+    #expect(chain.endpointName == "b")
+    // A greeting proves the chain.
+    #expect(healthy.requestCount == 2)
   }
 
   @Test func theSecondEndpointTakesOverFromADeadOne() throws {
@@ -281,9 +373,11 @@ import Testing
       alive.stop()
     }
     let chain = try Self.chain(["a": dead, "b": alive])
-    #expect(throws: ChainError.wrongChain(endpoint: "b", expected: 56, got: 1)) {
-      try chain.head()
-    }
+    #expect(
+      throws: ChainError.unavailable(
+        endpoint: "a", method: "eth_chainId", cause: .status(500), attempts: 6)
+    ) { try chain.head() }
+    #expect(alive.requestCount == 1)
   }
 
   @Test func aRedirectIsRefusedInWords() throws {

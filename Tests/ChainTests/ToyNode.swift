@@ -215,6 +215,7 @@ struct ScriptedChain {
   /// Endpoints `node0`, `node1`, … that answer requests with `answer`.
   init(
     limits: ChainLimits = ChainLimits(), endpoints count: Int = 1, deadline: Deadline = .never,
+    memory: [EndpointMemory] = [], time: @escaping () -> UInt64 = { 1_700_000_040 },
     _ answer:
       @escaping (_ request: HTTPRequest, _ endpoint: Int) -> Result<
         HTTPResponse, TransportError
@@ -229,13 +230,19 @@ struct ScriptedChain {
     chain = Chain(
       name: "toy", chainID: 56,
       endpoints: urls.enumerated().map { Endpoint(name: "node\($0)", url: $1) },
-      transport: transport, limits: limits, deadline: deadline,
-      generator: SeededGenerator(seed: 1), now: { clock.instant }, sleep: clock.sleep)
+      transport: transport, limits: limits, deadline: deadline, memory: memory,
+      generator: SeededGenerator(seed: 1), now: { clock.instant }, time: time, sleep: clock.sleep)
   }
 
   /// One endpoint: a toy node.
   init(_ node: ToyNode, limits: ChainLimits = ChainLimits()) throws {
     try self.init(limits: limits) { request, _ in .body(node.answer(request.body)) }
+  }
+
+  /// How many requests were sent to an endpoint.
+  func requestCount(of endpoint: Int) -> Int {
+    let url = try? EndpointURL("http://node\(endpoint).invalid/secretkey")
+    return transport.requests.count { $0.url == url }
   }
 
   /// How many calls of a method have been sent.

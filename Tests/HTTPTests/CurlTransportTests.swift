@@ -51,6 +51,38 @@ import Testing
     #expect(server.connectionCount <= 2)
   }
 
+  @Test func stragglersAreLeftBehindOnceOneHasAnswered() throws {
+    let silent = try LocalHTTPServer { _ in .silence }
+    let quick = try LocalHTTPServer { .answer($0.body) }
+    let soon = try LocalHTTPServer { .late(.milliseconds(50), $0.body) }
+    defer {
+      silent.stop()
+      quick.stop()
+      soon.stop()
+    }
+    let requests = try [silent, quick, soon].map { try HTTPRequest(to: $0, text: "x") }
+    let started = MonotonicInstant.now()
+    let results = CurlTransport().perform(
+      requests, deadline: .never, grace: .milliseconds(1000))
+    let elapsed = MonotonicInstant.now().duration(since: started)
+    #expect(try results[1].get().text == "x")
+    #expect(try results[2].get().text == "x")
+    #expect(throws: TransportError.timeout) { try results[0].get() }
+    #expect((.milliseconds(1000)..<(.seconds(5))).contains(elapsed))
+  }
+
+  @Test func anErrorStatusIsNothingToHurryFor() throws {
+    let refusing = try LocalHTTPServer { _ in .answer([], status: 429) }
+    let slow = try LocalHTTPServer { .late(.milliseconds(400), $0.body) }
+    defer {
+      refusing.stop()
+      slow.stop()
+    }
+    let requests = try [refusing, slow].map { try HTTPRequest(to: $0, text: "x") }
+    let results = CurlTransport().perform(requests, deadline: .never, grace: .milliseconds(1))
+    #expect(try results.map { try $0.get().status } == [429, 200])
+  }
+
   @Test func noRequestsIsNoWork() {
     #expect(CurlTransport().perform([], deadline: .never).isEmpty)
   }
@@ -185,22 +217,43 @@ import Testing
     #expect(target.requestCount == 0)
   }
 
-  @Test func retryAfterIsReadInSecondsOnly() throws {
-    let headers = [
-      "Retry-After: 7", "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT",
-      "Retry-After: 99999999999999999999",
-    ]
-    let server = try LocalHTTPServer {
-      .answer([], status: 429, headers: [headers[$0.number]])
+  /// Headers, and the wait that they ask for.
+  static let waits: [(headers: [String], wait: Duration?)] = [
+    (["Retry-After: 7"], .seconds(7)),
+    (["Retry-After:  7  "], .seconds(7)),
+    (["Retry-After: 99999999999999999999"], nil),
+    (["Retry-After: soon"], nil),
+    // By the server's own clock, whatever ours says.
+    (
+      ["Date: Fri, 31 Dec 1999 23:59:50 GMT", "Retry-After: Sat, 01 Jan 2000 00:00:02 GMT"],
+      .seconds(12)
+    ),
+    (["Retry-After: Fri, 31 Dec 1999 23:59:59 GMT"], nil),
+    (
+      ["Date: Sat, 01 Jan 2000 00:00:02 GMT", "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT"], nil
+    ),
+    (
+      ["Date: Fri, 31 Dec 1999 23:59:50 GMT", "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT"],
+      .seconds(999_999)
+    ),
+    (["Date: Fri, 31 Dec 1999 23:59:50 GMT", "Retry-After: Fri, 99 Foo 1999 99:99:99 GMT"], nil),
+  ]
+
+  @Test(arguments: waits)
+  func retryAfterIsReadInSecondsAndAsADate(_ headers: [String], _ wait: Duration?) throws {
+    let server = try LocalHTTPServer { _ in .answer([], status: 429, headers: headers) }
+    defer { server.stop() }
+    let response = try CurlTransport().post("", to: server)
+    #expect(response.status == 429)
+    #expect(response.retryAfter == wait)
+  }
+
+  @Test func aDateWithoutTheServersClockCountsFromOurs() throws {
+    let server = try LocalHTTPServer { _ in
+      .answer([], status: 429, headers: ["Retry-After: Fri, 31 Dec 9999 23:59:59 GMT"])
     }
     defer { server.stop() }
-    let transport = CurlTransport()
-    let expected: [Duration?] = [.seconds(7), nil, nil]
-    for wait in expected {
-      let response = try transport.post("", to: server)
-      #expect(response.status == 429)
-      #expect(response.retryAfter == wait)
-    }
+    #expect(try CurlTransport().post("", to: server).retryAfter == .seconds(999_999))
   }
 
   @Test func theEnvironmentsProxyIsIgnoredUnlessAskedFor() async {
