@@ -10,6 +10,7 @@ import rlp
 from .bloom import bloom_bits, bloom_text
 from .encoding import ZERO_HASH, from_hex, keccak, to_hex
 from .transactions import Transaction
+from .tries import EMPTY_ROOT, ordered_root
 
 MINER = "0x" + "c0" * 20
 NO_UNCLES = "0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347"
@@ -42,20 +43,28 @@ class Block:
     receipts: list[dict[str, Any]] = field(default_factory=list)
     gas_used: int = 0
     bloom: int = 0
+    receipts_root: str = EMPTY_ROOT
     hash: str = ZERO_HASH
 
     @property
     def randao(self) -> str:
         return to_hex(keccak(b"randao" + self.number.to_bytes(8, "big")))
 
-    def seal(self, emitted: list[tuple[str, list[str]]]) -> None:
-        """Fixes bloom and hash, once everything else but the logs' block hashes is known."""
+    def seal(self, emitted: list[tuple[str, list[str]]], receipts: list[bytes]) -> None:
+        """Fixes bloom, receipts and hash, once all but the logs' block hashes is known.
+
+        `receipts` are in the form in which the trie holds them.
+        """
         self.bloom = bloom_bits(emitted)
+        self.receipts_root = ordered_root(receipts)
         header = self.header_fields()
         self.hash = to_hex(keccak(rlp.encode([from_hex(header[name]) for name in _HASHED])))
 
     def header_fields(self) -> dict[str, str]:
-        """The header as hex fields. State and receipt roots are placeholders, not tries."""
+        """The header as hex fields. The state root is a placeholder, and no trie.
+
+        A transaction without a signature has no encoding; its hash stands for it in the trie.
+        """
         content = b"".join(from_hex(item.hash) for item in self.transactions)
         mark = self.fork.to_bytes(8, "big") + self.number.to_bytes(8, "big")
         return {
@@ -63,8 +72,10 @@ class Block:
             "sha3Uncles": NO_UNCLES,
             "miner": MINER,
             "stateRoot": to_hex(keccak(b"state" + mark + content)),
-            "transactionsRoot": to_hex(keccak(b"transactions" + content)),
-            "receiptsRoot": to_hex(keccak(b"receipts" + mark + content)),
+            "transactionsRoot": ordered_root(
+                [from_hex(item.raw or item.hash) for item in self.transactions]
+            ),
+            "receiptsRoot": self.receipts_root,
             "logsBloom": bloom_text(self.bloom),
             "difficulty": "0x",
             "number": _rlp_integer(self.number),

@@ -17,6 +17,7 @@ from .encoding import ZERO_ADDRESS, ZERO_HASH, to_hex
 from .jsonrpc import RpcError
 from .mempool import Mempool
 from .transactions import Transaction, renumbered, unlocked
+from .tries import receipt_bytes
 from .vm import Machine, Outcome
 
 CALL_GAS = 1_000_000_000
@@ -249,7 +250,8 @@ class Chain:
         )
         outcomes = self._execute(self._machine, block)
         block.gas_used = sum(outcome.gas_used for outcome in outcomes)
-        block.seal([(address, topics) for o in outcomes for address, topics, _ in o.logs])
+        emitted = [(address, topics) for o in outcomes for address, topics, _ in o.logs]
+        block.seal(emitted, _trie_receipts(items, outcomes))
         self._record(block, outcomes)
         for index, item in enumerate(items):
             self.nonces[item.sender] = item.nonce + 1
@@ -344,6 +346,17 @@ def _following_base_fee(block: Block) -> int:
     if used > target:
         return base + max(1, base * (used - target) // target // 8)
     return max(1, base - base * (target - used) // target // 8)
+
+
+def _trie_receipts(items: list[Transaction], outcomes: list[Outcome]) -> list[bytes]:
+    """The receipts as the header binds them."""
+    encoded, cumulative = [], 0
+    for item, outcome in zip(items, outcomes, strict=True):
+        cumulative += outcome.gas_used
+        bloom = bloom_bits((address, topics) for address, topics, _ in outcome.logs)
+        logs = [(address, topics, to_hex(data)) for address, topics, data in outcome.logs]
+        encoded.append(receipt_bytes(item.kind, outcome.succeeded, cumulative, bloom, logs))
+    return encoded
 
 
 def _receipt(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from .bloom import EMPTY_BLOOM
 from .encoding import parse_quantity
 from .faults import Limits, other_hash
 from .jsonrpc import Dispatcher, RpcError, Serialised
@@ -55,6 +56,8 @@ class Endpoint(Dispatcher):
             "eth_getBlockByNumber": self.block_by_number,
             "eth_getBlockByHash": self.block_by_hash,
             "eth_getLogs": self.get_logs,
+            "eth_getBlockReceipts": self.block_receipts,
+            "eth_getTransactionReceipt": self.transaction_receipt,
             "dev_fault": self.plan.add,
             "dev_limits": self.set_limits,
             "dev_stats": self.stats,
@@ -74,6 +77,14 @@ class Endpoint(Dispatcher):
     def logs_between(
         self, first: int, last: int, wanted: LogFilter
     ) -> Iterable[dict[str, Any] | bytes]:
+        raise NotImplementedError
+
+    def receipts(self, number: int) -> list[dict[str, Any]]:
+        """The receipts of a block, in order."""
+        raise NotImplementedError
+
+    def place_of(self, transaction_hash: str) -> tuple[int, int] | None:
+        """The block and the place in it of a transaction."""
         raise NotImplementedError
 
     # How it is told.
@@ -115,9 +126,41 @@ class Endpoint(Dispatcher):
 
     def _told_header(self, number: int, full: bool) -> dict[str, Any]:
         header = self.header(number, full)
+        if not header["transactions"] and any(fault.bloom_lies for fault in self.active):
+            header = header | {"logsBloom": self._some_bloom(number)}
         if any(fault.wrong_hash for fault in self.active):
             return header | {"hash": other_hash(header["hash"])}
         return header
+
+    def _some_bloom(self, number: int) -> str:
+        """The bloom of the nearest block that has logs."""
+        told = (self.header(other, False)["logsBloom"] for other in range(number, -1, -1))
+        return next((bloom for bloom in told if int(bloom, 16)), EMPTY_BLOOM)
+
+    def block_receipts(self, tag: Any) -> list[dict[str, Any]] | None:
+        if isinstance(tag, str) and len(tag) == 66:
+            tag = {"blockHash": tag}
+        self._refuse_receipts("eth_getBlockReceipts")
+        number = self.resolve(tag)
+        if not 0 <= number <= self.visible_head():
+            return None
+        return self._told_receipts(self.receipts(number))
+
+    def transaction_receipt(self, transaction_hash: str) -> dict[str, Any] | None:
+        self._refuse_receipts("eth_getTransactionReceipt")
+        place = self.place_of(transaction_hash.lower())
+        if place is None or place[0] > self.visible_head():
+            return None
+        return self._told_receipts(self.receipts(place[0]))[place[1]]
+
+    def _refuse_receipts(self, method: str) -> None:
+        if any(fault.no_receipts for fault in self.active):
+            raise RpcError(-32601, f"the method {method} does not exist/is not available")
+
+    def _told_receipts(self, receipts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for fault in self.active:
+            receipts = fault.mutate_receipts(receipts)
+        return receipts
 
     def get_logs(self, wanted: dict[str, Any]) -> Serialised | list[dict[str, Any]]:
         if wanted.get("blockHash"):

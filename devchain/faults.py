@@ -10,8 +10,12 @@ method when absent), after `skip` of them have passed. Its kinds, which may be c
     empty_logs       no logs                                   drop_log   without one log
     dup_log          one log twice                             swap_logs  two neighbours swapped
     set_log          overwrite fields of one log               wrong_hash other block hashes
+    hide_log         without this log, in every answer         cap_logs   so many logs at most
+    bloom_lies       a bloom full of logs for empty blocks     no_receipts no receipt methods
+    wrong_receipts   receipts without their last log
 `drop_log`, `dup_log`, `swap_logs` take true for the last log or a log's index; `set_log` takes an
-object of fields, and `at` chooses its log.
+object of fields, and `at` chooses its log. `hide_log` is {"blockNumber", "logIndex"}: the same log
+is missing from every range. A cap says nothing of what it cuts off.
 """
 
 from __future__ import annotations
@@ -47,6 +51,11 @@ class Fault:
     set_log: dict[str, Any] | None = None
     at: int | None = None
     wrong_hash: bool = False
+    hide_log: dict[str, Any] | None = None
+    cap_logs: int = 0
+    bloom_lies: bool = False
+    no_receipts: bool = False
+    wrong_receipts: bool = False
 
     @classmethod
     def parse(cls, wanted: dict[str, Any]) -> Fault:
@@ -62,12 +71,15 @@ class Fault:
 
     @property
     def touches_logs(self) -> bool:
-        chosen = (self.drop_log, self.dup_log, self.swap_logs, self.set_log)
-        return self.empty_logs or self.wrong_hash or any(item is not None for item in chosen)
+        chosen = (self.drop_log, self.dup_log, self.swap_logs, self.set_log, self.hide_log)
+        whole = self.empty_logs or self.wrong_hash or self.cap_logs > 0
+        return whole or any(item is not None for item in chosen)
 
     def mutate_logs(self, logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The logs as the faulty node would tell them."""
-        logs = [] if self.empty_logs else list(logs)
+        logs = [] if self.empty_logs else [entry for entry in logs if not self._hides(entry)]
+        if self.cap_logs:
+            logs = logs[: self.cap_logs]
         if not logs:
             return logs
         if self.set_log is not None:
@@ -84,6 +96,18 @@ class Fault:
         if self.drop_log is not None:
             del logs[_chosen(self.drop_log, logs)]
         return logs
+
+    def _hides(self, entry: dict[str, Any]) -> bool:
+        wanted = self.hide_log
+        return wanted is not None and all(
+            int(str(wanted[key]), 0) == int(entry[key], 16) for key in ("blockNumber", "logIndex")
+        )
+
+    def mutate_receipts(self, receipts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The receipts as the faulty node would tell them."""
+        if not self.wrong_receipts:
+            return receipts
+        return [item | {"logs": item["logs"][:-1]} for item in receipts]
 
 
 class FaultPlan:

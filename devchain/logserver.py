@@ -244,7 +244,7 @@ class LogServer(Endpoint):
         number = len(self.blocks)
         parent = self.blocks[-1].hash if self.blocks else ZERO_HASH
         block = Block(number, parent, timestamp, 10**9, 10**9, 0)
-        block.seal([(entry.address, list(entry.topics)) for entry in entries])
+        block.seal([(entry.address, list(entry.topics)) for entry in entries], [])
         transactions: dict[str, None] = {}
         lines: dict[str, list[str]] = {self.cast.irm: [], self.cast.core: []}
         for index, entry in enumerate(entries):

@@ -46,8 +46,6 @@ class DevNode(Endpoint):
             "eth_estimateGas": self.estimate_gas,
             "eth_sendRawTransaction": lambda raw: chain.send(decode_raw(from_hex(raw))),
             "eth_sendTransaction": self.send_unlocked,
-            "eth_getTransactionReceipt": self.receipt,
-            "eth_getBlockReceipts": lambda tag: chain.blocks[self.resolve_known(tag)].receipts,
             "eth_getTransactionByHash": self.transaction,
             "eth_getTransactionCount": self.transaction_count,
             "eth_gasPrice": lambda: hex(chain.next_base_fee + _SUGGESTED_TIP),
@@ -81,6 +79,12 @@ class DevNode(Endpoint):
 
     def header(self, number: int, full_transactions: bool) -> dict[str, Any]:
         return self.chain.blocks[number].as_json(full_transactions)
+
+    def receipts(self, number: int) -> list[dict[str, Any]]:
+        return self.chain.blocks[number].receipts
+
+    def place_of(self, transaction_hash: str) -> tuple[int, int] | None:
+        return self.chain.places.get(transaction_hash)
 
     def logs_between(self, first: int, last: int, wanted: LogFilter) -> Iterable[dict[str, Any]]:
         return (
@@ -154,12 +158,6 @@ class DevNode(Endpoint):
                 salt=chain.head.fork,
             )
         )
-
-    def receipt(self, transaction_hash: str) -> dict[str, Any] | None:
-        place = self.chain.places.get(transaction_hash.lower())
-        if place is None or place[0] > self.visible_head():
-            return None
-        return self.chain.blocks[place[0]].receipts[place[1]]
 
     def transaction(self, transaction_hash: str) -> dict[str, Any] | None:
         place = self.chain.places.get(transaction_hash.lower())

@@ -13,7 +13,8 @@ Beside the methods of `Endpoint`:
     dev_stats {reset}                               counters, `unanswered` calls among them
 
 A call that the recording cannot answer is an RPC error, counted in `unanswered`, never a made-up
-number. Header hashes are recorded ones and cannot be computed again; blooms are true.
+number. Header hashes are recorded ones and cannot be computed again. Blooms and receipt roots are true of
+what was recorded.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from ..encoding import ZERO_ADDRESS, from_hex, keccak, parse_quantity, to_hex
 from ..endpoint import Endpoint, LogFilter
 from ..jsonrpc import RpcError
 from ..reverts import Revert
+from ..tries import ordered_root, receipt_bytes
 from .answers import Answers, CannotAnswer, Moment
 from .multicall import Multicall
 from .recording import Recording
 
 _BASE_FEE = 10**9
 _GAS_LIMIT = 30_000_000
+_GAS = 21_000
 _NO_UNCLES = "0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347"
 
 
@@ -60,6 +63,23 @@ class ServedBlock:
         place = {"blockNumber": hex(self.number), "blockHash": self.hash}
         texts = (json.dumps(entry | place, separators=(",", ":")) for entry in self.logs)
         return [text.encode() for text in texts]
+
+    @cached_property
+    def by_transaction(self) -> dict[str, list[dict[str, Any]]]:
+        """The logs of each transaction, in order."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for entry in self.logs:
+            found.setdefault(entry["transactionHash"], []).append(entry)
+        return found
+
+    @cached_property
+    def receipts_root(self) -> str:
+        encoded = []
+        for index, logs in enumerate(self.by_transaction.values()):
+            items = [(e["address"], e["topics"], e["data"]) for e in logs]
+            bloom = bloom_bits((address, topics) for address, topics, _ in items)
+            encoded.append(receipt_bytes(2, True, _GAS * (index + 1), bloom, items))
+        return ordered_root(encoded)
 
     @cached_property
     def transactions(self) -> dict[str, str]:
@@ -99,7 +119,6 @@ class RecordedNode(Endpoint):
             "eth_getTransactionCount": lambda *_: "0x0",
             "eth_gasPrice": lambda: hex(2 * _BASE_FEE),
             "eth_maxPriorityFeePerGas": lambda: hex(_BASE_FEE),
-            "eth_getTransactionReceipt": self.receipt,
             "dev_reorg": self.reorg,
             "dev_head": self.move_head,
             "dev_strict": self.set_strict,
@@ -137,11 +156,11 @@ class RecordedNode(Endpoint):
             "logsBloom": block.bloom,
             "baseFeePerGas": hex(_BASE_FEE),
             "gasLimit": hex(_GAS_LIMIT),
-            "gasUsed": hex(21_000 * len(block.transactions)),
+            "gasUsed": hex(_GAS * len(block.transactions)),
             "miner": "0x" + "c0" * 20,
             "mixHash": block.hash,
             "stateRoot": block.hash,
-            "receiptsRoot": block.hash,
+            "receiptsRoot": block.receipts_root,
             "transactionsRoot": block.hash,
             "sha3Uncles": _NO_UNCLES,
             "difficulty": "0x0",
@@ -205,33 +224,36 @@ class RecordedNode(Endpoint):
     def code(self, address: str, _: Any = "latest") -> str:
         return "0x01" if address.lower() in self.answers.contracts else "0x"
 
-    def receipt(self, transaction_hash: str) -> dict[str, Any] | None:
-        wanted = transaction_hash.lower()
-        number = self.places.get(wanted)
-        if number is None or number > self.visible_head():
-            return None
+    def receipts(self, number: int) -> list[dict[str, Any]]:
+        """Receipts of the transactions that are known: those with recorded logs."""
         block = self.blocks[number]
-        logs = [
-            json.loads(line)
-            for entry, line in zip(block.logs, block.lines, strict=True)
-            if entry["transactionHash"] == wanted
-        ]
-        return {
-            "transactionHash": wanted,
-            "transactionIndex": block.transactions[wanted],
-            "blockHash": block.hash,
-            "blockNumber": hex(number),
-            "from": ZERO_ADDRESS,
-            "to": None,
-            "cumulativeGasUsed": "0x5208",
-            "gasUsed": "0x5208",
-            "effectiveGasPrice": hex(_BASE_FEE),
-            "contractAddress": None,
-            "logs": logs,
-            "logsBloom": bloom_text(bloom_bits((e["address"], e["topics"]) for e in logs)),
-            "type": "0x2",
-            "status": "0x1",
-        }
+        place = {"blockHash": block.hash, "blockNumber": hex(number)}
+        told = []
+        for index, (transaction, logs) in enumerate(block.by_transaction.items()):
+            told.append(
+                {
+                    "transactionHash": transaction,
+                    "transactionIndex": block.transactions[transaction],
+                    **place,
+                    "from": ZERO_ADDRESS,
+                    "to": None,
+                    "cumulativeGasUsed": hex(_GAS * (index + 1)),
+                    "gasUsed": hex(_GAS),
+                    "effectiveGasPrice": hex(_BASE_FEE),
+                    "contractAddress": None,
+                    "logs": [entry | place for entry in logs],
+                    "logsBloom": bloom_text(bloom_bits((e["address"], e["topics"]) for e in logs)),
+                    "type": "0x2",
+                    "status": "0x1",
+                }
+            )
+        return told
+
+    def place_of(self, transaction_hash: str) -> tuple[int, int] | None:
+        number = self.places.get(transaction_hash)
+        if number is None:
+            return None
+        return number, list(self.blocks[number].by_transaction).index(transaction_hash)
 
     # MARK: development
 

@@ -17,6 +17,7 @@ from devchain.jsonrpc import RpcError
 from devchain.node import DevNode
 from devchain.scenario import Scenario
 from devchain.transactions import decode_raw
+from devchain.tries import ordered_root, receipt_bytes
 from devchain.world import World
 
 _HEADER_FIELDS = (
@@ -63,6 +64,20 @@ class HeaderTests(unittest.TestCase):
         for parent, block in zip(blocks, blocks[1:], strict=False):
             self.assertEqual(block["hash"], recomputed_hash(block))
             self.assertEqual(block["parentHash"], parent["hash"])
+
+    def test_receipt_roots_are_those_of_the_receipts_as_told(self) -> None:
+        for block in self.scenario.chain.blocks:
+            encoded = [
+                receipt_bytes(
+                    int(item["type"], 16),
+                    item["status"] == "0x1",
+                    int(item["cumulativeGasUsed"], 16),
+                    int(item["logsBloom"], 16),
+                    [(e["address"], e["topics"], e["data"]) for e in item["logs"]],
+                )
+                for item in block.receipts
+            ]
+            self.assertEqual(block.as_json(False)["receiptsRoot"], ordered_root(encoded))
 
     def test_blooms_hold_exactly_the_bits_of_the_logs(self) -> None:
         for block in self.scenario.chain.blocks:

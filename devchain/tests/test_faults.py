@@ -45,6 +45,47 @@ class FaultTests(unittest.TestCase):
     def logs(self) -> list[dict[str, Any]]:
         return self.ask("eth_getLogs", self.all_logs)["result"]
 
+    def test_a_hidden_log_is_missing_from_every_range(self) -> None:
+        every = self.logs()
+        wanted = every[len(every) // 2]
+        place = {key: wanted[key] for key in ("blockNumber", "logIndex")}
+        self.node.plan.add({"hide_log": place, "count": -1})
+        self.assertEqual(self.logs(), [entry for entry in every if entry != wanted])
+        block = {"fromBlock": wanted["blockNumber"], "toBlock": wanted["blockNumber"]}
+        self.assertNotIn(wanted, self.ask("eth_getLogs", block)["result"])
+
+    def test_a_silent_cap_cuts_off_the_end(self) -> None:
+        every = self.logs()
+        self.node.plan.add({"cap_logs": 5})
+        self.assertEqual(self.logs(), every[:5])
+
+    def test_a_lying_bloom_is_of_a_block_without_transactions(self) -> None:
+        self.node.chain.mine(1)
+        tag = hex(self.node.chain.head.number)
+        self.node.plan.add({"bloom_lies": True})
+        told = self.ask("eth_getBlockByNumber", tag, False)["result"]
+        self.assertEqual(told["transactions"], [])
+        self.assertGreater(int(told["logsBloom"], 16), 0)
+        honest = self.ask("eth_getBlockByNumber", tag, False)["result"]
+        self.assertEqual(int(honest["logsBloom"], 16), 0)
+
+    def test_receipts_can_be_missing_or_wrong(self) -> None:
+        entry = self.logs()[-1]
+        tag, transaction = entry["blockNumber"], entry["transactionHash"]
+        honest = self.ask("eth_getBlockReceipts", tag)["result"]
+        self.assertEqual(honest, self.ask("eth_getBlockReceipts", entry["blockHash"])["result"])
+        self.assertIn(self.ask("eth_getTransactionReceipt", transaction)["result"], honest)
+        self.assertIsNone(self.ask("eth_getBlockReceipts", "0xffffff")["result"])
+        for method, parameter in (
+            ("eth_getBlockReceipts", tag),
+            ("eth_getTransactionReceipt", transaction),
+        ):
+            self.node.plan.add({"no_receipts": True})
+            self.assertEqual(self.ask(method, parameter)["error"]["code"], -32601)
+        self.node.plan.add({"wrong_receipts": True})
+        wrong = self.ask("eth_getBlockReceipts", tag)["result"]
+        self.assertLess(sum(len(r["logs"]) for r in wrong), sum(len(r["logs"]) for r in honest))
+
     def test_status_close_sleep_and_broken_bodies(self) -> None:
         plan = self.node.plan
         plan.add({"status": 429, "body": "slow down"})
