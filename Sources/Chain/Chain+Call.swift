@@ -8,7 +8,8 @@ extension Chain {
   /// failed result and harms no other. When a whole aggregate fails, for want of gas or for the
   /// size of its answer, it is halved until the guilty calls are alone, which are failed results
   /// too. A call that fails without a reason behind others is asked once more, alone: about one
-  /// small `eth_call` each, many to a request.
+  /// small `eth_call` each, many to a request. With `agreePrices` so many endpoints must give the
+  /// same result; a call without is a failed result without data.
   ///
   /// - Parameters:
   ///   - calls: what to ask; none asks nothing.
@@ -16,13 +17,23 @@ extension Chain {
   ///     know EIP-1898 is asked by number, and the block's hash is compared before and after.
   ///   - multicall: where Multicall3 stands on this chain.
   /// - Returns: as many results as calls.
-  /// - Throws: `unknownBlock` when the block or its state is gone, `noMulticall`, and the
+  /// - Throws: `unknownBlock` when the block or its state is gone, `noMulticall`,
+  ///   `tooFewWitnesses`, and the
   ///   errors of every reading.
   public func call(
     _ calls: [Call], at block: Bytes32, multicall: Address
   ) throws(ChainError) -> [CallResult] {
     guard !calls.isEmpty else { return [] }
-    return try at(block) { (point) throws(ChainError) in
+    guard limits.agreePrices > 1 else { return try ask(calls, at: block, multicall) }
+    return try agreedResults(calls.count) { (alone) throws(ChainError) in
+      try alone.ask(calls, at: block, multicall)
+    }
+  }
+
+  private func ask(
+    _ calls: [Call], at block: Bytes32, _ multicall: Address
+  ) throws(ChainError) -> [CallResult] {
+    try at(block) { (point) throws(ChainError) in
       try AggregateReader(chain: self, multicall: multicall, point: point).results(of: calls)
     }
   }

@@ -152,6 +152,7 @@ extension Chain {
     // Not every node has the first block.
     case _ where call == .genesis: return
     case .transient: throw .passing(cause(error, of: index))
+    case _ where call.isOptional: return
     case .unknownMethod, .denied: throw .useless(cause(error, of: index))
     case .unknownBlock: throw .unknownBlock(call)
     case .rangeRefused:

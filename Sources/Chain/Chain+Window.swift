@@ -7,7 +7,9 @@ extension Chain {
   /// All answers are checked: every log's contract, event, block, order and block hash, the
   /// links between the headers, and the link to the block before. Answers that contradict each
   /// other are read again a few times, at another endpoint if there is one, since a node may be
-  /// in the middle of a reorganisation.
+  /// in the middle of a reorganisation. What the blooms say against the logs is cleared up by
+  /// receipts, or by other endpoints; what stays open is in the window's doubts. With
+  /// `agreeLogs` so many endpoints must say the same.
   ///
   /// - Parameters:
   ///   - filter: which logs. Without addresses there are none, and only headers are read.
@@ -18,16 +20,25 @@ extension Chain {
   ///   - parent: the stored block before the window. When the chain has another one now, the
   ///     error is `parentMismatch`, and the caller resolves the reorganisation.
   /// - Returns: the window, of at least one block.
-  /// - Throws: `parentMismatch`, `inconsistent`, `refused`, `windowRefused`, `tooLarge`,
+  /// - Throws: `parentMismatch`, `inconsistent`, `disagreement`, `tooFewWitnesses`, `refused`, `windowRefused`, `tooLarge`,
   ///   `unknownBlock` when the endpoint is behind, and the errors of every reading.
   public func window(
     _ filter: LogFilter, from: UInt64, through: UInt64, everyHeaderFrom: UInt64,
     parent: (number: UInt64, hash: Bytes32)?
   ) throws(ChainError) -> Window {
     precondition(from <= through, "a window has a first block and does not end before it")
-    let reader = WindowReader(
-      chain: self, filter: filter, from: from, through: through,
-      everyHeaderFrom: everyHeaderFrom, parent: parent)
+    let request = WindowRequest(
+      filter: filter, from: from, through: through, everyHeaderFrom: everyHeaderFrom,
+      parent: parent)
+    if limits.agreeLogs > 1 {
+      return try settle(try agreedReading(request), of: request, isAgreed: true)
+    }
+    return try settle(try read(request), of: request, isAgreed: false)
+  }
+
+  /// The window as the current endpoint tells it, or another when that contradicts itself.
+  func read(_ request: WindowRequest) throws(ChainError) -> WindowReading {
+    let reader = WindowReader(chain: self, request: request)
     return try rereading { () throws(ReadingFailure) in try reader.read() }
   }
 
@@ -43,10 +54,13 @@ extension Chain {
         switch error {
         case .chain(let error): throw error
         case .contradiction(let inconsistency):
+          note(.contradiction, endpointName, "\(inconsistency)")
           guard rereads < limits.maxRereads else { throw inconsistent(inconsistency) }
           failOver()
-          try pause(backoff(round: rereads))
           rereads += 1
+          // At once elsewhere; when each has had its turn, after a while.
+          let usable = max(1, endpoints.count(where: \.isUsable))
+          if rereads % usable == 0 { try pause(backoff(round: rereads / usable - 1)) }
         }
       }
     }
@@ -63,7 +77,7 @@ extension Chain {
     return headers
   }
 
-  fileprivate func header(
+  func header(
     _ answer: RPCAnswer, _ call: RPCCall, number: UInt64
   ) throws(ReadingFailure) -> FetchedHeader {
     switch answer {
@@ -95,114 +109,4 @@ enum ReadingFailure: Error {
 
   /// The answers contradict each other.
   case contradiction(Inconsistency)
-}
-
-/// One attempt at a window.
-private struct WindowReader {
-  let chain: Chain
-  let filter: LogFilter
-  let from: UInt64
-  let through: UInt64
-  let everyHeaderFrom: UInt64
-  let parent: (number: UInt64, hash: Bytes32)?
-
-  func read() throws(ReadingFailure) -> Window {
-    let first = try readLogs()
-    let check = WindowCheck(range: first.range, filter: filter, parent: parent)
-    try chain.checking { () throws(Inconsistency) in try check.verify(first.answer) }
-    let headers = try readHeaders(first)
-    try chain.checking { () throws(Inconsistency) in
-      try check.verify(first.answer.logs, against: headers.map(\.header))
-    }
-    return Window(
-      range: first.range, logs: first.answer.logs, headers: headers.map(\.header),
-      doubts: check.suspiciousBlocks(first.answer.logs, headers).map {
-        Doubt(blocks: $0...$0, reason: .bloom, endpoint: chain.endpointName)
-      })
-  }
-
-  /// What the first batch brings.
-  private struct LogReading {
-    let range: ClosedRange<UInt64>
-    let answer: LogAnswer
-    let last: FetchedHeader
-  }
-
-  /// Asks for the logs of as many blocks as the endpoint gives at once.
-  private func readLogs() throws(ReadingFailure) -> LogReading {
-    // through - from + 1 would overflow for the whole range of numbers.
-    let wanted = (through - from).addingReportingOverflow(1)
-    for _ in 0..<chain.limits.maxWindowRefusals {
-      let size = chain.current.windowSize.size(wanted: wanted.overflow ? .max : wanted.partialValue)
-      if let reading = try readLogs(in: from...(from + (size - 1))) {
-        chain.current.windowSize.accepted(size)
-        return reading
-      }
-    }
-    throw .chain(.windowRefused(endpoint: chain.endpointName, block: from))
-  }
-
-  /// One batch: the logs, the header of the last block, and the header of the parent, so that
-  /// they come from one node at about one moment. Nil when the size was refused.
-  private func readLogs(in range: ClosedRange<UInt64>) throws(ReadingFailure) -> LogReading? {
-    let lastCall = RPCCall.header(number: range.upperBound, mustExist: true)
-    let parentCall = parent.map { RPCCall.header(number: $0.number, mustExist: true) }
-    let logsCall = filter.addresses.isEmpty ? nil : RPCCall.logs(filter, in: range)
-    let answers: [RPCAnswer]
-    do throws(ChainError) {
-      answers = try chain.exchange([lastCall, parentCall, logsCall].compactMap(\.self))
-    } catch {
-      let size = range.upperBound - range.lowerBound + 1
-      guard case .tooLarge = error, logsCall != nil, size > 1 else {
-        throw .chain(error)
-      }
-      chain.current.windowSize.refused(size)
-      return nil
-    }
-    let last = try chain.header(answers[0], lastCall, number: range.upperBound)
-    if let parentCall { try checkParent(answers[1], parentCall) }
-    guard let logsCall else { return LogReading(range: range, answer: LogAnswer(), last: last) }
-    guard let answer = try logs(answers[answers.count - 1], logsCall, in: range) else { return nil }
-    return LogReading(range: range, answer: answer, last: last)
-  }
-
-  /// The logs, or nil when the endpoint refused so wide a range.
-  private func logs(
-    _ answer: RPCAnswer, _ call: RPCCall, in range: ClosedRange<UInt64>
-  ) throws(ReadingFailure) -> LogAnswer? {
-    switch answer {
-    case .logs(let logs):
-      return logs
-    case .failure(let error):
-      guard case .rangeRefused(let hint) = error.kind(of: call.method) else {
-        throw .chain(chain.refused(error, call))
-      }
-      let size = range.upperBound - range.lowerBound + 1
-      guard size > 1 else { throw .chain(chain.refused(error, call)) }
-      chain.current.windowSize.refused(size, hint: hint)
-      return nil
-    default:
-      preconditionFailure("the answer to a log call is logs")
-    }
-  }
-
-  private func checkParent(_ answer: RPCAnswer, _ call: RPCCall) throws(ReadingFailure) {
-    guard let parent else { return }
-    let found = try chain.header(answer, call, number: parent.number).header
-    guard found.hash == parent.hash else {
-      throw .chain(
-        .parentMismatch(number: parent.number, expected: parent.hash, got: found.hash))
-    }
-  }
-
-  /// The headers of the window, by ascending number.
-  private func readHeaders(_ reading: LogReading) throws(ReadingFailure) -> [FetchedHeader] {
-    let range = reading.range
-    var numbers = Set(reading.answer.logs.map(\.blockNumber))
-    if everyHeaderFrom <= range.upperBound {
-      numbers.formUnion(max(everyHeaderFrom, range.lowerBound)...range.upperBound)
-    }
-    numbers.remove(range.upperBound)
-    return try chain.fetchHeaders(numbers.sorted()) + [reading.last]
-  }
 }

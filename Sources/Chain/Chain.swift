@@ -37,11 +37,14 @@ public final class Chain {
   /// Not yet told; bounded, since an endpoint may misbehave at every request.
   private var notices: [Notice] = []
 
-  private let isStopping: () -> Bool
+  /// What blooms say of addresses and topics that were met before.
+  let bloomBits: BloomBits
+
+  let isStopping: () -> Bool
   let now: () -> MonotonicInstant
   let time: () -> UInt64
-  private let sleep: (Duration) -> Void
-  private var generator: any RandomNumberGenerator
+  let sleep: (Duration) -> Void
+  var generator: any RandomNumberGenerator
 
   /// A chain; nothing is asked yet.
   ///
@@ -78,6 +81,7 @@ public final class Chain {
     self.transport = transport
     self.limits = limits
     self.deadline = deadline
+    bloomBits = BloomBits()
     self.generator = generator
     self.isStopping = isStopping
     self.now = now

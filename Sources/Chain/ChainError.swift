@@ -36,6 +36,13 @@ public enum ChainError: Error, Equatable, Sendable {
   /// The answers kept contradicting each other.
   case inconsistent(endpoint: String, Inconsistency)
 
+  /// Not as many endpoints as are needed agree on these blocks. Each statement says what one
+  /// endpoint answered.
+  case disagreement(blocks: ClosedRange<UInt64>, needed: Int, statements: [String])
+
+  /// Fewer endpoints gave an answer than must agree on it.
+  case tooFewWitnesses(needed: Int, answered: Int)
+
   /// The contract reverted, with this data.
   case reverted(data: [UInt8])
 
@@ -55,7 +62,7 @@ public enum ChainError: Error, Equatable, Sendable {
   /// Whether it says something of the blocks that were asked for, and not of the way to them.
   public var isAboutItsRange: Bool {
     switch self {
-    case .inconsistent, .refused, .windowRefused, .tooLarge: true
+    case .inconsistent, .disagreement, .refused, .windowRefused, .tooLarge: true
     default: false
     }
   }
@@ -63,9 +70,11 @@ public enum ChainError: Error, Equatable, Sendable {
   /// Whether the same run, later, may well succeed.
   public var isTransient: Bool {
     switch self {
-    case .stopped, .deadlineReached, .unavailable, .unknownBlock, .parentMismatch, .inconsistent:
+    case .stopped, .deadlineReached, .unavailable, .unknownBlock, .parentMismatch, .inconsistent,
+      .tooFewWitnesses:
       true
-    case .wrongChain, .wrongGenesis, .tooLarge, .refused, .windowRefused, .reverted, .noMulticall:
+    case .disagreement, .wrongChain, .wrongGenesis, .tooLarge, .refused, .windowRefused, .reverted,
+      .noMulticall:
       false
     }
   }
@@ -95,6 +104,13 @@ extension ChainError: CustomStringConvertible {
       "block \(number) is \(got) now and was \(expected)"
     case .inconsistent(let endpoint, let inconsistency):
       "endpoint \"\(endpoint)\": inconsistent answers: \(inconsistency)"
+    case .disagreement(let blocks, let needed, let statements):
+      """
+      no \(needed) endpoints agree on blocks \(blocks.lowerBound) to \(blocks.upperBound): \
+      \(statements.joined(separator: "; "))
+      """
+    case .tooFewWitnesses(let needed, let answered):
+      "\(needed) endpoints must agree, and only \(answered) answered"
     case .reverted(let data):
       "call reverted with \(data.count) bytes of data"
     case .noMulticall(let address):

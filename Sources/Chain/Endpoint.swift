@@ -42,6 +42,12 @@ struct EndpointState {
   /// The number of logs at which its answers are cut off without a word; nil while none is known.
   var logsPerAnswerMax: UInt64?
 
+  /// How it gives receipts.
+  var receiptSource = ReceiptSource.blocks
+
+  /// Whether the hashes of its headers have been computed again and were right.
+  var sealsHeaders = false
+
   /// How many batches it takes at once.
   var width: WaveWidth
 

@@ -13,4 +13,10 @@ public struct LogFilter: Hashable, Sendable {
     self.addresses = addresses
     self.topics0 = topics0
   }
+
+  /// Whether a log is wanted.
+  func admits(_ log: Log) -> Bool {
+    addresses.contains(log.address)
+      && (topics0.isEmpty || log.topics.first.map(topics0.contains) == true)
+  }
 }

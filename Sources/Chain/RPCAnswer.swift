@@ -6,6 +6,9 @@ enum RPCAnswer: Equatable {
   case bytes([UInt8])
   case logs(LogAnswer)
   case header(FetchedHeader?)
+  case sealedHeader(SealedHeader?)
+  case receipts([FetchedReceipt]?)
+  case receipt(FetchedReceipt?)
   case failure(RemoteError)
 }
 
@@ -13,6 +16,9 @@ enum RPCAnswer: Equatable {
 struct FetchedHeader: Equatable {
   var header: BlockHeader
   var bloom: Bloom?
+
+  /// How many transactions the block has; nil when the node does not say.
+  var transactionCount: Int?
 }
 
 extension RPCAnswer {
@@ -155,12 +161,16 @@ extension JSONScanner {
     case .bytes: return .bytes(try hexBytes())
     case .logs: return .logs(try logs())
     case .header: return .header(try takeNull() ? nil : header())
+    case .sealedHeader: return .sealedHeader(try takeNull() ? nil : sealedHeader())
+    case .receipts: return .receipts(try takeNull() ? nil : receipts())
+    case .receipt: return .receipt(try takeNull() ? nil : receipt())
     }
   }
 
   private mutating func header() throws(JSONError) -> FetchedHeader {
     var header = BlockHeader(number: 0, hash: .zero, parentHash: .zero, timestamp: 0)
     var bloom: Bloom?
+    var transactionCount: Int?
     var seen: Set<String> = []
     try beginObject()
     while let key = try nextKey() {
@@ -174,6 +184,8 @@ extension JSONScanner {
         header.timestamp = try once("timestamp", &seen) ? blockQuantity() : 0
       } else if key.is("logsBloom") {
         bloom = try once("logsBloom", &seen) ? bloomOrNull() : nil
+      } else if key.is("transactions") {
+        transactionCount = try once("transactions", &seen) ? elementCountOrNull() : nil
       } else {
         try skipValue()
       }
@@ -181,11 +193,22 @@ extension JSONScanner {
     for key in ["number", "hash", "parentHash", "timestamp"] where !seen.contains(key) {
       throw error(.missingKey(key))
     }
-    return FetchedHeader(header: header, bloom: bloom)
+    return FetchedHeader(header: header, bloom: bloom, transactionCount: transactionCount)
+  }
+
+  private mutating func elementCountOrNull() throws(JSONError) -> Int? {
+    if try takeNull() { return nil }
+    var count = 0
+    try beginArray()
+    while try nextElement() {
+      try skipValue()
+      count += 1
+    }
+    return count
   }
 
   /// True; a second time for the same key it throws.
-  private func once(_ key: String, _ seen: inout Set<String>) throws(JSONError) -> Bool {
+  func once(_ key: String, _ seen: inout Set<String>) throws(JSONError) -> Bool {
     guard seen.insert(key).inserted else { throw error(.duplicateKey(key)) }
     return true
   }

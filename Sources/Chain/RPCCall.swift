@@ -7,6 +7,12 @@ struct RPCCall: Equatable {
     case quantity
     case bytes
     case logs
+    /// A header with all that its hash is made of, or `null`.
+    case sealedHeader
+    /// The receipts of a block, or `null`.
+    case receipts
+    /// The receipt of a transaction, or `null`.
+    case receipt
     /// A header; `null` counts as a failure when it must exist.
     case header(mustExist: Bool)
   }
@@ -20,6 +26,9 @@ struct RPCCall: Equatable {
 
   /// The blocks it asks for by their numbers, if it does.
   var blocks: ClosedRange<UInt64>?
+
+  /// Whether a node may well not have the method, so that it is no less useful without.
+  var isOptional: Bool { expectation == .receipts || expectation == .receipt }
 
   static let chainID = RPCCall(method: "eth_chainId", parameters: "[]", expectation: .quantity)
 
@@ -37,6 +46,24 @@ struct RPCCall: Equatable {
     RPCCall(
       method: "eth_getBlockByHash", parameters: "[\"\(hash)\",false]",
       expectation: .header(mustExist: mustExist))
+  }
+
+  static func sealedHeader(hash: Bytes32) -> RPCCall {
+    RPCCall(
+      method: "eth_getBlockByHash", parameters: "[\"\(hash)\",false]", expectation: .sealedHeader)
+  }
+
+  /// By number, which every node that has the method takes.
+  static func receipts(of number: UInt64) -> RPCCall {
+    RPCCall(
+      method: "eth_getBlockReceipts", parameters: "[\"\(Hex.quantity(number))\"]",
+      expectation: .receipts)
+  }
+
+  static func receipt(of transaction: Bytes32) -> RPCCall {
+    RPCCall(
+      method: "eth_getTransactionReceipt", parameters: "[\"\(transaction)\"]",
+      expectation: .receipt)
   }
 
   static func logs(_ filter: LogFilter, in range: ClosedRange<UInt64>) -> RPCCall {

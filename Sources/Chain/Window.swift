@@ -37,6 +37,12 @@ public struct Doubt: Equatable, Sendable {
 
     /// Endpoints gave different logs.
     case disagreement
+
+    /// The endpoint withheld logs of another block of the window, and no other one can be asked.
+    case withheld
+
+    /// There are exactly as many logs as the endpoint gives at most.
+    case cutOff
   }
 
   public var blocks: ClosedRange<UInt64>

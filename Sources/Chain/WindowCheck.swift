@@ -25,6 +25,12 @@ public enum Inconsistency: Error, Equatable, Sendable {
 
   /// A log's block hash is not the hash of the block of that number.
   case logHash(block: UInt64, logIndex: UInt32)
+
+  /// The bloom of a log's block says that the log is not in it.
+  case logOutsideBloom(block: UInt64)
+
+  /// Parts of a range have other logs than the whole of it.
+  case logCount(block: UInt64)
 }
 
 extension Inconsistency: CustomStringConvertible {
@@ -40,6 +46,8 @@ extension Inconsistency: CustomStringConvertible {
     case .removedLog(let block, let index): "log \(index) of block \(block) is marked removed"
     case .logOrder(let block, let index): "log \(index) of block \(block) is out of order"
     case .logHash(let block, let index): "log \(index) of block \(block) has a foreign block hash"
+    case .logOutsideBloom(let block): "the bloom of block \(block) excludes one of its logs"
+    case .logCount(let block): "the range from block \(block) and its halves have other logs"
     }
   }
 }
@@ -103,15 +111,56 @@ struct WindowCheck {
   /// of busy chains have most of their bits set.
   static let bloomOdds: UInt128 = 1000
 
-  /// The blocks, among those whose header was read, whose bloom tells of a log that did not come.
-  func suspiciousBlocks(_ logs: [Log], _ headers: [FetchedHeader]) -> [UInt64] {
+  /// The blocks, among those whose header was read, whose bloom and logs do not fit.
+  func suspicions(
+    _ logs: [Log], _ headers: [FetchedHeader], _ bits: BloomBits
+  ) -> [Suspicion] {
     let items = filter.bloomItems
-    let withLogs = Set(logs.map(\.blockNumber))
-    return headers.compactMap { fetched in
-      guard range.contains(fetched.header.number), !withLogs.contains(fetched.header.number),
-        let bloom = fetched.bloom, bloom.mayMatch(items), bloom.tells(items, odds: Self.bloomOdds)
-      else { return nil }
-      return fetched.header.number
+    var found: [Suspicion] = []
+    var rest = logs[...]
+    for fetched in headers where range.contains(fetched.header.number) {
+      let number = fetched.header.number
+      rest = rest.drop { $0.blockNumber < number }
+      let own = rest.prefix { $0.blockNumber == number }
+      guard let bloom = fetched.bloom else { continue }
+      if let kind = suspicion(of: own, bloom, items, bits) {
+        // A block without transactions has no logs, whatever its bloom says.
+        if kind != .excluded, fetched.transactionCount == 0 { continue }
+        found.append(Suspicion(block: number, kind: kind))
+      }
     }
+    return found
   }
+
+  private func suspicion(
+    of logs: ArraySlice<Log>, _ bloom: Bloom, _ items: LogFilter.BloomItems, _ bits: BloomBits
+  ) -> Suspicion.Kind? {
+    if logs.isEmpty {
+      return bloom.mayMatch(items) && bloom.tells(items, odds: Self.bloomOdds) ? .missing : nil
+    }
+    if bloom.isEmpty { return nil }
+    guard logs.allSatisfy({ bits.mayHold($0, bloom) }) else { return .excluded }
+    return bloom.hintsAtTopic(of: items, notIn: logs, odds: Self.bloomOdds) ? .hint : nil
+  }
+}
+
+/// A block whose bloom and logs do not fit.
+struct Suspicion: Equatable {
+  enum Kind: Equatable {
+    /// The bloom tells of a wanted log and none came.
+    case missing
+
+    /// The bloom tells of an event that is not among the block's logs. It may be another
+    /// contract's, so without a proof nothing is made of it.
+    case hint
+
+    /// The bloom excludes a log that came.
+    case excluded
+
+    /// There are exactly as many logs as the endpoint gives at most.
+    case cutOff
+  }
+
+  let block: UInt64
+  let kind: Kind
 }

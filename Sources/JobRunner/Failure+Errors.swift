@@ -55,7 +55,9 @@ extension Failure {
   static func exit(for error: ChainError) -> ExitCode {
     switch error {
     case .stopped, .deadlineReached, .unknownBlock, .parentMismatch: .retryLater
-    case .unavailable, .tooLarge, .refused, .windowRefused, .inconsistent: .unavailable
+    case .unavailable, .tooLarge, .refused, .windowRefused, .inconsistent, .tooFewWitnesses:
+      .unavailable
+    case .disagreement: .badData
     case .wrongChain, .wrongGenesis, .noMulticall: .configuration
     case .reverted: .badData
     }

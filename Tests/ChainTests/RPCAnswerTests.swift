@@ -96,7 +96,8 @@ import Testing
     let header = BlockHeader(
       number: 5, hash: ToyNode.hash(5), parentHash: ToyNode.hash(4), timestamp: 100)
     let fetched = FetchedHeader(
-      header: header, bloom: Bloom(bytes: [UInt8](repeating: 7, count: 256)))
+      header: header, bloom: Bloom(bytes: [UInt8](repeating: 7, count: 256)),
+      transactionCount: 1)
     let call = RPCCall.header(number: 5, mustExist: true)
     #expect(
       try RPCAnswer.decode(body: Array(body.utf8), to: [call], firstID: 7) == [.header(fetched)])

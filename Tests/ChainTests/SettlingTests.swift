@@ -1,0 +1,353 @@
+import Chain
+import Ethereum
+import Foundation
+import HTTP
+import TestKit
+import Testing
+
+/// Blooms that speak against the logs, and what clears that up.
+@Suite struct SettlingTests {
+  private let honest = SealedNode(blocks: 24, seed: 5)
+
+  @Test func anHonestNodeLeavesNoDoubtsAndNoNotices() throws {
+    for seed in UInt64(1)...20 {
+      let node = SealedNode(blocks: 24, seed: seed)
+      let scripted = try ScriptedChain([node])
+      let window = try scripted.window(2...21, parent: (1, node.blocks[1].header.hash))
+      #expect(window.logs == node.truth(2...21), "seed \(seed)")
+      #expect(window.doubts.isEmpty && scripted.chain.takeNotices().isEmpty, "seed \(seed)")
+    }
+  }
+
+  @Test func withheldLogsAreTakenFromTheReceipts() throws {
+    for missing in [[], ["eth_getBlockReceipts"]] as [Set<String>] {
+      var node = silent(about: blockWithLogs)
+      node.missing = missing
+      let scripted = try ScriptedChain([node])
+      let window = try scripted.window(2...21)
+      #expect(window.logs == honest.truth(2...21))
+      #expect(window.headers == honest.blocks[2...21].map(\.header))
+      #expect(window.doubts.isEmpty)
+      #expect(scripted.chain.takeNotices().map(\.kind).contains(.withheld))
+      #expect((scripted.callCount("eth_getTransactionReceipt") > 0) == !missing.isEmpty)
+    }
+  }
+
+  @Test func oneLogWithheldFromABlockIsTakenFromTheReceipts() throws {
+    // The only one of its event in its block: the bloom tells of the event.
+    let log = try #require(
+      honest.truth(2...21).first { log in
+        let own = honest.truth(log.blockNumber...log.blockNumber)
+        return own.count > 1 && own.filter { $0.topics[0] == log.topics[0] } == [log]
+      })
+    let scripted = try ScriptedChain([node(without: [log])])
+    let window = try scripted.window(2...21)
+    #expect(window.logs == honest.truth(2...21))
+    #expect(window.doubts.isEmpty)
+  }
+
+  @Test func anEndpointCaughtInASmallWindowHasEveryBlockProved() throws {
+    let other = try #require(honest.truth((blockWithLogs + 1)...21).first)
+    var node = silent(about: blockWithLogs)
+    // The second lie leaves no trace in the blooms that are read.
+    let tamper = node.tamper
+    node.tamper = { logs in
+      tamper(&logs)
+      logs.removeAll { $0["blockNumber"] as? String == Hex.quantity(other.blockNumber) }
+    }
+    let scripted = try ScriptedChain([node])
+    let window = try scripted.window(2...21, everyHeaderFrom: 0)
+    #expect(window.logs == honest.truth(2...21))
+    #expect(window.doubts.isEmpty)
+  }
+
+  @Test func anEndpointCaughtInALargeWindowIsDoubtedAsAWhole() throws {
+    let large = SealedNode(blocks: 120, seed: 6)
+    var node = large
+    let log = try #require(large.truth(60...100).first)
+    node.tamper = { $0.removeAll { $0["blockNumber"] as? String == Hex.quantity(log.blockNumber) } }
+    let window = try ScriptedChain([node]).window(2...110)
+    #expect(window.logs == large.truth(2...110))
+    #expect(window.doubts == [Doubt(blocks: 2...110, reason: .withheld, endpoint: "node0")])
+  }
+
+  @Test func anEndpointCaughtIsComparedWithAnotherAndLeft() throws {
+    let large = SealedNode(blocks: 120, seed: 6)
+    var node = large
+    let log = try #require(large.truth(60...100).first)
+    node.tamper = { $0.removeAll { $0["blockNumber"] as? String == Hex.quantity(log.blockNumber) } }
+    let scripted = try ScriptedChain([node, large])
+    let window = try scripted.window(2...110)
+    #expect(window.logs == large.truth(2...110))
+    #expect(window.doubts.isEmpty)
+    #expect(scripted.chain.endpointName == "node1")
+  }
+
+  @Test func withoutReceiptsWithheldLogsComeFromAnotherEndpoint() throws {
+    let scripted = try ScriptedChain([
+      withoutReceipts(silent(about: blockWithLogs)), withoutReceipts(honest),
+    ])
+    let window = try scripted.window(2...21)
+    #expect(window.logs == honest.truth(2...21))
+    #expect(window.doubts.isEmpty)
+    #expect(
+      scripted.chain.takeNotices().contains { $0.kind == .withheld && $0.endpoint == "node0" })
+    #expect(scripted.chain.endpointName == "node1")
+  }
+
+  @Test func anotherEndpointsInventionsAreNotBelieved() throws {
+    // Receipts are nowhere, and the second endpoint has a log that the block's bloom excludes.
+    var inventor = withoutReceipts(honest)
+    let block = blockWithLogs
+    let header = honest.blocks[Int(block)].header
+    inventor.tamper = { logs in
+      guard var log = logs.first(where: { $0["blockNumber"] as? String == Hex.quantity(block) })
+      else { return }
+      log["topics"] = ["\(SealedNode.events[0])", "\(SealedNode.word(123, salt: 4))"]
+      log["logIndex"] = "0x30"
+      let place = logs.lastIndex { $0["blockHash"] as? String == "\(header.hash)" }
+      logs.insert(log, at: (place ?? 0) + 1)
+    }
+    let window = try ScriptedChain([withoutReceipts(silent(about: block)), inventor]).window(2...21)
+    #expect(!window.logs.contains { $0.logIndex == 0x30 })
+    #expect(!window.doubts.isEmpty)
+  }
+
+  @Test func withoutReceiptsAndOthersThereIsADoubt() throws {
+    let block = blockWithLogs
+    let window = try ScriptedChain([withoutReceipts(silent(about: block))]).window(2...21)
+    #expect(window.logs == honest.truth(2...21).filter { $0.blockNumber != block })
+    #expect(window.doubts == [Doubt(blocks: block...block, reason: .bloom, endpoint: "node0")])
+  }
+
+  @Test func twoEndpointsThatAgreeOnNoneClearABloomThatLies() throws {
+    var node = withoutReceipts(honest)
+    let full = Hex.encode(SealedNode.bloom([Self.anyLog]))
+    let block = blockWithoutLogs
+    node.lie = { method, response in
+      guard var header = response["result"] as? [String: Any],
+        header["number"] as? String == Hex.quantity(block)
+      else { return }
+      header["logsBloom"] = full
+      response["result"] = header
+    }
+    #expect(try ScriptedChain([node]).window(2...21).doubts.count == 1)
+    #expect(try ScriptedChain([node, node]).window(2...21).doubts.isEmpty)
+  }
+
+  @Test func aBloomThatLiesOfABlockWithoutTransactionsIsNoSuspicion() throws {
+    var node = withoutReceipts(honest)
+    let full = Hex.encode(SealedNode.bloom([Self.anyLog]))
+    node.lie = { method, response in
+      guard var header = response["result"] as? [String: Any],
+        (header["transactions"] as? [String])?.isEmpty == true
+      else { return }
+      header["logsBloom"] = full
+      response["result"] = header
+    }
+    let scripted = try ScriptedChain([node])
+    let window = try scripted.window(2...21)
+    #expect(window.logs == honest.truth(2...21))
+    #expect(window.doubts.isEmpty)
+    #expect(scripted.callCount("eth_getBlockReceipts") == 0)
+  }
+
+  @Test func aLogOutsideItsBloomIsNotTakenFromOneEndpoint() throws {
+    let forger = withoutReceipts(forging())
+    let block = blockWithLogs
+    #expect(
+      throws: ChainError.inconsistent(endpoint: "node0", .logOutsideBloom(block: block))
+    ) { try ScriptedChain([forger]).window(2...21) }
+    let scripted = try ScriptedChain([forger, withoutReceipts(honest)])
+    #expect(try scripted.window(2...21).logs == honest.truth(2...21))
+    #expect(scripted.chain.takeNotices().contains { $0.endpoint == "node0" })
+    // With receipts the true log takes its place.
+    #expect(try ScriptedChain([forging()]).window(2...21).logs == honest.truth(2...21))
+  }
+
+  @Test func aChainWithoutBloomsIsReadAllTheSame() throws {
+    var node = withoutReceipts(honest)
+    node.lie = { method, response in
+      guard var header = response["result"] as? [String: Any], header["logsBloom"] != nil else {
+        return
+      }
+      header["logsBloom"] = Hex.encode([UInt8](repeating: 0, count: 256))
+      response["result"] = header
+    }
+    let window = try ScriptedChain([node]).window(2...21)
+    #expect(window.logs == honest.truth(2...21))
+    #expect(window.doubts.isEmpty)
+  }
+
+  @Test func atMostSixtyFourBlocksOfAWindowAreProved() throws {
+    var node = SealedNode(blocks: 300, seed: 7, logsPerBlock: 1...2)
+    node.tamper = { $0 = [] }
+    let scripted = try ScriptedChain([node])
+    let window = try scripted.window(0...299)
+    #expect(scripted.callCount("eth_getBlockReceipts") == 64)
+    #expect(window.doubts == [Doubt(blocks: 0...299, reason: .withheld, endpoint: "node0")])
+  }
+
+  // MARK: Receipts
+
+  @Test func aBlocksReceiptsProveItsLogs() throws {
+    let scripted = try ScriptedChain([honest])
+    for block in honest.blocks {
+      let proved = try #require(try scripted.chain.provedLogs(of: block.header))
+      #expect(proved.logs == block.logs)
+      #expect(!proved.isRootOnly)
+    }
+  }
+
+  @Test func receiptsOfAnotherRootProveNothing() throws {
+    var node = honest
+    node.lie = { method, response in
+      guard method == "eth_getBlockReceipts", var receipts = response["result"] as? [[String: Any]],
+        !receipts.isEmpty
+      else { return }
+      receipts[0]["logs"] = [[String: Any]]()
+      response["result"] = receipts
+    }
+    let scripted = try ScriptedChain([node])
+    #expect(try scripted.chain.provedLogs(of: honest.blocks[Int(blockWithLogs)].header) == nil)
+    #expect(scripted.chain.takeNotices().map(\.kind) == [.contradiction])
+  }
+
+  @Test func aRootThatTheHashDoesNotBindProvesNothingOnAChainThatBindsIt() throws {
+    // The liar gives receipts without logs and the root that fits them.
+    var node = honest
+    let empty = Receipt(
+      type: 0, outcome: .succeeded, cumulativeGasUsed: 1,
+      bloom: [UInt8](repeating: 0, count: 256), logs: [])
+    let root = try #require(receiptsRoot([empty]))
+    let block = honest.blocks[Int(blockWithLogs)]
+    node.lie = { method, response in
+      if var header = response["result"] as? [String: Any],
+        header["hash"] as? String == "\(block.header.hash)"
+      {
+        header["receiptsRoot"] = "\(root)"
+        response["result"] = header
+      }
+      if method == "eth_getBlockReceipts", var receipts = response["result"] as? [[String: Any]],
+        receipts.first?["blockHash"] as? String == "\(block.header.hash)"
+      {
+        receipts = [receipts[0]]
+        receipts[0]["logs"] = [[String: Any]]()
+        receipts[0]["cumulativeGasUsed"] = "0x1"
+        receipts[0]["logsBloom"] = Hex.encode(empty.bloom)
+        receipts[0]["type"] = "0x0"
+        response["result"] = receipts
+      }
+    }
+    let scripted = try ScriptedChain([node])
+    // As long as no header has had its hash, nothing is known of how this chain hashes.
+    #expect(try scripted.chain.provedLogs(of: block.header)?.isRootOnly == true)
+    _ = try scripted.chain.provedLogs(of: honest.blocks[0].header)
+    #expect(try scripted.chain.provedLogs(of: block.header) == nil)
+  }
+
+  @Test func anEndpointWithoutReceiptsIsAskedForThemOnce() throws {
+    let scripted = try ScriptedChain([withoutReceipts(silent(about: blockWithLogs))])
+    for _ in 0..<3 { _ = try scripted.window(2...21) }
+    #expect(scripted.callCount("eth_getBlockReceipts") == 1)
+    #expect(scripted.callCount("eth_getLogs") == 3)
+    #expect(scripted.chain.endpointName == "node0")
+  }
+
+  // MARK: Caps
+
+  @Test func aSilentCapIsFoundByHalvesAndRemembered() throws {
+    var node = SealedNode(blocks: 200, seed: 9, logsPerBlock: 15...25)
+    node.cap = 1000
+    let scripted = try ScriptedChain([node])
+    var logs: [Log] = []
+    var from: UInt64 = 0
+    while from < 200 {
+      let window = try scripted.window(from...199, everyHeaderFrom: .max)
+      #expect(window.doubts.isEmpty)
+      logs += window.logs
+      from = window.range.upperBound + 1
+    }
+    #expect(logs == node.truth(0...199))
+    #expect(logs.count > 2000)
+    let told = scripted.chain.takeNotices().filter { $0.kind == .withheld }
+    #expect(told.allSatisfy { $0.detail.contains("1000") } && !told.isEmpty)
+    #expect(scripted.callCount("eth_getLogs") < 30)
+  }
+
+  @Test func aRoundNumberOfLogsIsBelievedWhenTheHalvesHaveThemAll() throws {
+    let node = SealedNode(blocks: 70, seed: 3, logsPerBlock: 20...20)
+    let end = try #require((UInt64(0)..<70).first { node.truth(0...$0).count == 1000 })
+    let scripted = try ScriptedChain([node])
+    let window = try scripted.window(0...end, everyHeaderFrom: .max)
+    #expect(window.range == 0...end)
+    #expect(window.logs.count == 1000)
+    #expect(scripted.callCount("eth_getLogs") == 3)
+    #expect(scripted.chain.takeNotices().isEmpty)
+  }
+
+  @Test func aBlockCutOffAtTheCapIsProvedOrDoubted() throws {
+    var node = SealedNode(blocks: 4, seed: 2, logsPerBlock: 1500...1500)
+    node.cap = 1000
+    let scripted = try ScriptedChain([node])
+    let window = try scripted.window(1...1, everyHeaderFrom: .max)
+    #expect(window.logs == node.truth(1...1))
+    #expect(window.logs.count == 1500)
+    let doubted = try ScriptedChain([withoutReceipts(node)]).window(1...1, everyHeaderFrom: .max)
+    #expect(doubted.logs.count == 1000)
+    #expect(doubted.doubts == [Doubt(blocks: 1...1, reason: .cutOff, endpoint: "node0")])
+  }
+
+  // MARK: Nodes
+
+  private static let anyLog = Log(
+    address: SealedNode.core, topics: [SealedNode.events[0]], data: [], blockNumber: 0,
+    blockHash: .zero, transactionHash: .zero, transactionIndex: 0, logIndex: 0)
+
+  /// A block with at least two wanted logs.
+  private var blockWithLogs: UInt64 {
+    (2...21).first { honest.truth($0...$0).count > 1 } ?? 0
+  }
+
+  /// A block with transactions and without wanted logs.
+  private var blockWithoutLogs: UInt64 {
+    (2...21).first {
+      honest.truth($0...$0).isEmpty && !honest.blocks[Int($0)].transactions.isEmpty
+    } ?? 0
+  }
+
+  private func silent(about block: UInt64) -> SealedNode {
+    node(without: honest.truth(block...block))
+  }
+
+  private func node(without logs: [Log]) -> SealedNode {
+    var node = honest
+    let places = Set(logs.map { "\(Hex.quantity($0.blockNumber))/\($0.logIndex)" })
+    node.tamper = { told in
+      told.removeAll { log in
+        let index = (log["logIndex"] as? String).flatMap { Hex.parseQuantity($0) } ?? 0
+        return places.contains("\(log["blockNumber"] as? String ?? "")/\(index)")
+      }
+    }
+    return node
+  }
+
+  /// A node that changes one topic of one log.
+  private func forging() -> SealedNode {
+    var node = honest
+    let block = blockWithLogs
+    node.tamper = { logs in
+      guard
+        let place = logs.firstIndex(where: { $0["blockNumber"] as? String == Hex.quantity(block) })
+      else { return }
+      logs[place]["topics"] = ["\(SealedNode.events[0])", "\(SealedNode.word(123, salt: 4))"]
+    }
+    return node
+  }
+
+  private func withoutReceipts(_ node: SealedNode) -> SealedNode {
+    var node = node
+    node.missing = ["eth_getBlockReceipts", "eth_getTransactionReceipt"]
+    return node
+  }
+}
