@@ -277,7 +277,7 @@ extension RPCCall {
   /// Whether its answer is believed to be of the right chain.
   var showsChain: Bool {
     switch expectation {
-    case .logs, .header: true
+    case .logs, .header, .sealedHeader, .receipts, .receipt: true
     case .quantity, .bytes: false
     }
   }
@@ -285,8 +285,8 @@ extension RPCCall {
   /// Whether its answer costs a node about the same at every time.
   var isSmall: Bool {
     switch expectation {
-    case .quantity, .header: true
-    case .logs, .bytes: false
+    case .quantity, .header, .sealedHeader: true
+    case .logs, .bytes, .receipts, .receipt: false
     }
   }
 }
