@@ -50,12 +50,16 @@ public struct Moolah: OnChainSystem {
     to mirror: inout MoolahMirror
   ) throws -> ApplyReport {
     var report = ApplyReport()
+    // Logs come block by block.
+    var block: (number: UInt64, timestamp: UInt64)?
     for log in logs {
-      guard let timestamp = times[log.blockNumber] else {
-        preconditionFailure("a log came without the time of its block")
+      if block?.number != log.blockNumber {
+        block = times[log.blockNumber].map { (log.blockNumber, $0) }
       }
+      guard let block else { preconditionFailure("a log came without the time of its block") }
       try mirror.apply(
-        log, timestamp: timestamp, finality: finality, core: deployment.address, dialect: dialect,
+        log, timestamp: block.timestamp, finality: finality, core: deployment.address,
+        dialect: dialect,
         to: &report)
     }
     return report

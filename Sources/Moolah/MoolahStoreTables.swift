@@ -291,8 +291,13 @@ extension Moolah {
           shares, timestamp, transaction_hash
           """
       ) { rows in
+        // Those of one block are often of one market.
+        var last: (market: Bytes32, id: Int32)?
         for operation in mirror.operations {
-          guard let id = ids[operation.market] else { continue }
+          if last?.market != operation.market {
+            last = ids[operation.market].map { (operation.market, $0) }
+          }
+          guard let id = last?.id else { continue }
           rows.beginRow()
           try rows.append(deployment.id)
           try rows.append(operation.at.block)
