@@ -36,9 +36,12 @@ public struct Runner {
   }
 
   /// Runs this process and ends it.
+  ///
+  /// At once: nothing is buffered here, and what the libraries do at an exit, which is to free
+  /// their memory, takes time and could meet a library that another thread still sets up.
   public func main() -> Never {
     let code = run(Array(CommandLine.arguments.dropFirst()), in: .process())
-    exit(code.rawValue)
+    _exit(code.rawValue)
   }
 
   /// Runs one command line, the name of the program left out.

@@ -64,21 +64,19 @@ enum TextFile {
       }
     }
     defer { close(file) }
-    var bytes = [UInt8](repeating: 0, count: limit + 1)
-    var count = 0
-    while count <= limit {
-      let got = bytes.withUnsafeMutableBytes { buffer in
-        Glibc.read(file, buffer.baseAddress.map { $0 + count }, limit + 1 - count)
-      }
+    var bytes: [UInt8] = []
+    var piece = [UInt8](repeating: 0, count: 8192)
+    while bytes.count <= limit {
+      let got = Glibc.read(file, &piece, piece.count)
       if got == 0 { break }
       if got > 0 {
-        count += got
+        bytes += piece.prefix(got)
       } else if errno != EINTR {
         throw failure("the file cannot be read (error \(errno))", .inputOutput)
       }
     }
-    if count > limit { throw failure("the file has more than \(limit) bytes") }
-    return Array(bytes.prefix(count))
+    if bytes.count > limit { throw failure("the file has more than \(limit) bytes") }
+    return bytes
   }
 
   static func trimmed(_ text: String) -> String {
