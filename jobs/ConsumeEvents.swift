@@ -16,6 +16,7 @@ import Systems
 /// the event store once.
 public struct ConsumeEvents: Job {
   public static let name = "consume-events"
+  public static let asksNodes = true
   public static let isWriter = true
   public static let summary = "Apply new contract events to the position tables."
   public static let usage = Usage(

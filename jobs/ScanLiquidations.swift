@@ -15,6 +15,7 @@ import Systems
 /// an exact verdict or is counted as unknown with a reason; the counts add up. Nothing is sent.
 public struct ScanLiquidations: Job {
   public static let name = "scan-liquidations"
+  public static let asksNodes = true
   public static let summary = "Name the positions that may be liquidated, exactly."
   public static let usage = Usage(
     examples: [

@@ -1,4 +1,5 @@
 import CCurl
+import Glibc
 
 /// The network: libcurl's multi interface, on the calling thread.
 ///
@@ -37,6 +38,18 @@ public final class CurlTransport: Transport {
 
   private static let isInitialised = curl_global_init(3) == CURLE_OK
 
+  /// Begins to set libcurl and its TLS library up, which takes about a millisecond, on a thread of
+  /// its own. A transport that is made meanwhile waits for the rest of it.
+  public static func prepare() {
+    var thread = pthread_t()
+    let failure = pthread_create(
+      &thread, nil,
+      { _ in
+        _ = CurlTransport.isInitialised; return nil
+      }, nil)
+    if failure == 0 { pthread_detach(thread) }
+  }
+
   private let settings: Settings
   private let isStopping: () -> Bool
   private let multi: UnsafeMutableRawPointer?
@@ -58,6 +71,10 @@ public final class CurlTransport: Transport {
   deinit {
     idle.removeAll()  // easy handles go before their multi handle
     _ = curl_multi_cleanup(multi)
+  }
+
+  private static var problem: String {
+    ccurl_problem().map { String(cString: $0) } ?? "libcurl: out of memory"
   }
 
   public func perform(
@@ -90,7 +107,7 @@ public final class CurlTransport: Transport {
   private func start(_ round: inout Round) {
     while round.active.count < settings.maxConcurrent, let index = round.nextWaiting() {
       guard let transfer = idle.popLast() ?? Transfer() else {
-        round.finish(index, with: .failure(.connection("libcurl: out of memory")))
+        round.finish(index, with: .failure(.connection(Self.problem)))
         continue
       }
       let isReady = transfer.prepare(round.requests[index], settings: settings)

@@ -7,7 +7,8 @@ final class ChainPool {
   private let environment: [String: String]
   private let place: String
   private let redactor: Redactor
-  private let transport: any Transport
+  private let makeTransport: () -> any Transport
+  private lazy var transport = makeTransport()
   private let stop: StopSignal
   private let deadline: Deadline
   private let recall: (ChainConfiguration) throws -> [EndpointMemory]
@@ -15,13 +16,13 @@ final class ChainPool {
   /// A pool; `recall` gives what earlier runs have learnt of a chain's endpoints.
   init(
     environment: [String: String], place: String, redactor: Redactor,
-    transport: any Transport, stop: StopSignal, deadline: Deadline,
+    transport: @autoclosure @escaping () -> any Transport, stop: StopSignal, deadline: Deadline,
     recall: @escaping (ChainConfiguration) throws -> [EndpointMemory] = { _ in [] }
   ) {
     self.environment = environment
     self.place = place
     self.redactor = redactor
-    self.transport = transport
+    self.makeTransport = transport
     self.stop = stop
     self.deadline = deadline
     self.recall = recall

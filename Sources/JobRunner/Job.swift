@@ -17,6 +17,9 @@ public protocol Job {
   /// `consume-events fetch 1/4`. The run's row carries it.
   var lockName: String? { get }
 
+  /// Whether the job asks nodes: the network is then made ready while the session opens.
+  static var asksNodes: Bool { get }
+
   /// Whether the job writes mirrors, and so has to be the writer of a deployment while it works on
   /// it: `DeploymentContext.takeWriter`.
   static var isWriter: Bool { get }
@@ -30,6 +33,7 @@ public protocol Job {
 
 extension Job {
   public static var access: JobAccess { .writes }
+  public static var asksNodes: Bool { false }
   public static var isWriter: Bool { false }
   public var lockName: String? { nil }
 }

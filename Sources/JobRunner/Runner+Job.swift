@@ -16,6 +16,7 @@ extension Runner {
     try common.takeJobOptions(&arguments, access: type.access)
     let job = try type.init(arguments: &arguments)
     try arguments.finish()
+    if type.asksNodes { CurlTransport.prepare() }
     let configuration = try configuration(common, in: surroundings)
     let chosen = try choose(from: configuration, common, access: type.access)
 

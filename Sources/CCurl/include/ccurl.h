@@ -1,6 +1,10 @@
 #pragma once
 #include <curl/curl.h>
 
+// libcurl is loaded at the first call of one of its functions. Why it could not be: NULL when it
+// could; until then every function fails.
+const char *ccurl_problem(void);
+
 // curl_easy_setopt, curl_easy_getinfo and curl_multi_setopt are variadic, and Swift cannot
 // call variadic C functions: one function per argument type stands in for them.
 
