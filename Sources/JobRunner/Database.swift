@@ -1,3 +1,4 @@
+import Glibc
 import Postgres
 
 /// The way from a setting to an open, fitting database.
@@ -13,6 +14,22 @@ struct Database {
   /// Connects; a private cluster is started when it does not run.
   func open() throws -> Connection { try open(asking: []).connection }
 
+  /// A server that was restarted is given so many attempts, a tenth of a second apart.
+  private static let reopeningsMax = 200
+
+  /// Connects again after the connection was lost; a server that is starting is waited for, unless
+  /// the run has to stop.
+  func reopen(isStopping: () -> Bool) throws -> Connection {
+    for _ in 1..<Self.reopeningsMax where !isStopping() {
+      do {
+        return try open()
+      } catch let failure as Failure where failure.exit == .unavailable {
+        usleep(100_000)
+      }
+    }
+    return try open()
+  }
+
   /// Connects and refuses a schema that this binary does not know.
   func open(knowing migrations: [Migration]) throws -> Connection {
     try open(knowing: migrations, asking: []).connection
@@ -23,7 +40,7 @@ struct Database {
     knowing migrations: [Migration], asking questions: [SQL]
   ) throws -> (connection: Connection, answers: [Rows]) {
     let opened = try open(asking: [Migrator.versionQuestion] + questions)
-    let version = try opened.answers[0][0].get(0, Int.self)
+    let version = opened.answers[0].count
     let needed = migrations.count
     try refuse(Migrator.state(at: version, expected: needed), needed: needed)
     return (opened.connection, Array(opened.answers.dropFirst()))

@@ -122,22 +122,21 @@ private struct Execution {
   private var lockName: String { job.lockName ?? type.name }
 
   func perform(on chosen: [DeploymentConfiguration], log: Logger) throws -> ExitCode {
-    let keys = leavesTraces ? chosen.map(lock) : []
+    let locks = leavesTraces ? chosen.map { lock($0).trying } : []
     let (connection, answers) = try database.open(
-      knowing: runner.migrations,
-      asking: [AdvisoryKey.tryAll(keys), Deployments.named(chosen.map(\.name))])
+      knowing: runner.migrations, asking: [Deployments.all] + locks)
     if leavesTraces && connection.isReplica {
       throw Failure(
         .configuration,
         "database: the server is a standby, which cannot be written; name the primary")
     }
     var report = RunReport()
-    let free = try keepLocked(chosen, answers[0], into: &report)
+    let free = try keepLocked(chosen, answers.dropFirst(), into: &report)
     defer { if leavesTraces, !connection.isClosed { try? connection.unlockAll() } }
     if free.isEmpty && !chosen.isEmpty {
       return try end(report, runID: nil, on: connection, log: log)
     }
-    var opening = Opening(stored: try Deployments.stored(answers[1]))
+    var opening = Opening(stored: try Deployments.stored(answers[0]))
     if leavesTraces { try begin(on: free, connection, &opening) }
     let runLog = opening.runID.map { log.with(["run": $0]) } ?? log
     runLog.info("run started", ["deployments": names(of: free)])
@@ -158,12 +157,12 @@ private struct Execution {
   /// The locks would end with the connection, but the server notices its end only a while later,
   /// and the next run of a cron line would find them taken: so the run gives them back itself.
   private func keepLocked(
-    _ chosen: [DeploymentConfiguration], _ taken: Rows, into report: inout RunReport
+    _ chosen: [DeploymentConfiguration], _ taken: ArraySlice<Rows>, into report: inout RunReport
   ) throws -> [DeploymentConfiguration] {
     guard leavesTraces else { return chosen }
     var free: [DeploymentConfiguration] = []
-    for (deployment, row) in zip(chosen, taken) {
-      if try row.get(0, Bool.self) {
+    for (deployment, answer) in zip(chosen, taken) {
+      if try answer[0].get(0, Bool.self) {
         free.append(deployment)
       } else {
         report.skipLocked(heldBy: "another run of \(lockName) on \(deployment.name)")
@@ -205,7 +204,8 @@ private struct Execution {
   private func finish(
     _ id: Int64, _ report: RunReport, exit: ExitCode, on connection: Connection
   ) throws {
-    let live = connection.isClosed ? try database.open() : connection
+    let live =
+      connection.isClosed ? try database.reopen(isStopping: { stop.isStopping }) : connection
     let problems = report.notes.joined(separator: "; ")
     let error = exit == .done ? nil : surroundings.console.redactor.redact(problems)
     try Runs.finish(

@@ -16,24 +16,15 @@ public struct AdvisoryKey: Hashable, Sendable {
     self.hash = Int32(bitPattern: hash)
   }
 
-  /// The statement that tries to take several locks: one row for each key, in their order, with
-  /// whether it is ours now.
-  public static func tryAll(_ keys: [AdvisoryKey]) -> SQL {
-    let namespaces = keys.map { Int64($0.namespace) }
-    let hashes = keys.map { Int64($0.hash) }
-    return """
-      select pg_try_advisory_lock(key.namespace::int, key.hash::int)
-      from unnest(\(namespaces), \(hashes)) with ordinality as key(namespace, hash, place)
-      order by key.place
-      """
-  }
+  /// The statement that tries to take it for the session: one row with whether it is ours now.
+  public var trying: SQL { "select pg_try_advisory_lock(\(namespace), \(hash))" }
 }
 
 extension Connection {
   /// Takes a lock that ends with the session, or gives false at once when another session holds
   /// it. Taking it twice needs unlocking twice.
   public func tryAdvisoryLock(_ key: AdvisoryKey) throws(PostgresError) -> Bool {
-    let rows = Rows(try run("select pg_try_advisory_lock(\(key.namespace), \(key.hash))"))
+    let rows = Rows(try run(key.trying))
     return try rows[0].get(0, Bool.self)
   }
 

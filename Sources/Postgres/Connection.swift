@@ -107,14 +107,14 @@ public final class Connection {
         .unsuitableServer,
         "The server is PostgreSQL \(serverVersion / 10_000); 15 or newer is needed.")
     }
-    let check: SQL = "select current_setting('synchronous_commit'), pg_is_in_recovery()"
+    let check: SQL = "select current_setting('synchronous_commit')"
     let answers = try runTogether([check] + questions).map(Rows.init)
     let durability = try answers[0][0].get(0, String.self)
     guard durability != "off" else {
       throw PostgresError(
         .unsuitableServer, "The server sets synchronous_commit = off: a commit could be lost.")
     }
-    isReplica = try answers[0][0].get(1, Bool.self)
+    isReplica = try PQparameterStatus(live(), "in_hot_standby").map { String(cString: $0) } == "on"
     return Array(answers.dropFirst())
   }
 

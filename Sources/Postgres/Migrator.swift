@@ -86,8 +86,8 @@ public enum Migrator {
     state(at: try currentVersion(on: connection), expected: expected)
   }
 
-  /// The number of the last applied migration, when there is one; else it fails with 42P01.
-  public static let versionQuestion: SQL = "select count(*) from schema_version"
+  /// One row for each applied migration; fails with 42P01 when there never was one.
+  public static let versionQuestion: SQL = "select version from schema_version"
 
   /// How a database at `version` stands to a program that knows `expected` migrations.
   public static func state(at version: Int, expected: Int) -> SchemaState {

@@ -32,12 +32,10 @@ public enum Deployments {
     return id
   }
 
-  /// The statement that reads deployments by their names, for `stored`.
-  public static func named(_ names: [String]) -> SQL {
-    "select id, name, chain_id, system, address from deployment where name = any(\(names))"
-  }
+  /// The statement that reads all deployments, for `stored`.
+  public static let all: SQL = "select id, name, chain_id, system, address from deployment"
 
-  /// The deployments that `named` has read.
+  /// The deployments that `all` has read.
   public static func stored(_ rows: Rows) throws(PostgresError) -> [StoredDeployment] {
     var found: [StoredDeployment] = []
     for row in rows {

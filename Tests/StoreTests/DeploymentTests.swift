@@ -29,12 +29,11 @@ import Testing
     #expect(try ground.value(Int.self, "select count(*) from deployment") == 1)
   }
 
-  @Test func areReadByTheirNames() throws {
-    _ = try register("other", chainID: 1, system: "morpho-blue")
-    let rows = try ground.db.transaction(
-      .readOnly, together: [Deployments.named(["core", "absent"])])
-    let stored = try Deployments.stored(rows[0])
-    #expect(stored.map(\.id) == [ground.deployment])
+  @Test func areReadWithAllTheirValues() throws {
+    let other = try register("other", chainID: 1, system: "morpho-blue")
+    let rows = try ground.db.transaction(.readOnly, together: [Deployments.all])
+    let stored = try Deployments.stored(rows[0]).sorted { $0.id < $1.id }
+    #expect(stored.map(\.id) == [ground.deployment, other])
     #expect(stored.first?.name == "core")
     #expect(stored.first?.chainID == Ground.chainID)
     #expect(stored.first?.system == "moolah")
