@@ -12,6 +12,8 @@ extension Failure {
     case let failure as Failure: self = failure
     case let error as UsageError: self.init(.usage, error.description)
     case let error as ConfigError: self.init(error.exit, error.description)
+    case let error as PostgresError where error.isConnectionLost:
+      self.init(.retryLater, "database: \(Self.sentence(ofLoss: error))")
     case let error as PostgresError: self.init(Self.exit(for: error), "database: \(error)")
     case let error as ClusterError: self.init(Self.exit(for: error), "\(error)")
     case let error as ChainError: self.init(Self.exit(for: error), "\(error)")
@@ -21,6 +23,17 @@ extension Failure {
         explain(error)
         ?? Failure(.internalError, "internal error: \(type(of: error)): \(error)")
     }
+  }
+
+  /// A connection that was lost in the middle of a run. What could not be opened at all says so
+  /// itself, with a code of its own.
+  private static func sentence(ofLoss error: PostgresError) -> String {
+    let stored =
+      error.kind == .commitUnknown
+      ? "whether the last step is stored is not known"
+      : "nothing of the step under way is stored"
+    return "the connection was lost, and \(stored); the next run reads where it stands and goes "
+      + "on from there (\(error.message))"
   }
 
   /// SQLSTATE classes: 28 and 42501 are permissions, 3D000 and 3F000 a missing database or schema,

@@ -4,6 +4,7 @@ import HTTP
 import Testing
 
 @testable import JobRunner
+@testable import Postgres
 
 @Suite struct FailureTests {
   struct Odd: Error {}
@@ -44,6 +45,20 @@ import Testing
   ])
   func tellsRefusedConnectionsApart(message: String, exit: ExitCode) {
     #expect(Failure.exit(forConnectionMessage: message) == exit)
+  }
+
+  @Test(arguments: [
+    (PostgresError.Kind.connection, "nothing of the step under way is stored"),
+    (.commitUnknown, "whether the last step is stored is not known"),
+  ])
+  func aLostConnectionIsToBeTriedAgainAndSaysWhatIsStored(
+    kind: PostgresError.Kind, words: String
+  ) {
+    let failure = Failure(PostgresError(kind, "server closed the connection"))
+    #expect(failure.exit == .retryLater)
+    #expect(
+      failure.description == "database: the connection was lost, and \(words); the next run reads "
+        + "where it stands and goes on from there (server closed the connection)")
   }
 
   @Test func asksOthersAboutErrorsItDoesNotKnow() {
