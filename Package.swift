@@ -16,6 +16,7 @@ let package = Package(
     .library(name: "Quantities", targets: ["Quantities"]),
     .library(name: "RiskCore", targets: ["RiskCore"]),
     .library(name: "Moolah", targets: ["Moolah"]),
+    .library(name: "Chain", targets: ["Chain"]),
   ],
   targets: [
     // C libraries.

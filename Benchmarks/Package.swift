@@ -15,6 +15,7 @@ let package = Package(
         .product(name: "Quantities", package: "plimsoll"),
         .product(name: "RiskCore", package: "plimsoll"),
         .product(name: "Moolah", package: "plimsoll"),
+        .product(name: "Chain", package: "plimsoll"),
       ],
       path: "Sources/Bench",
       swiftSettings: [

@@ -4,6 +4,7 @@ struct Bench {
   static let suites: [(name: String, run: @Sendable () -> Void)] = [
     ("quantities", QuantitiesBench.run),
     ("health", HealthBench.run),
+    ("scanner", ScannerBench.run),
   ]
 
   static func main() {

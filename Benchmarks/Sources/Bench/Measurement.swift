@@ -12,18 +12,42 @@ struct Measurement {
       let checksum = body()
       let elapsed = ContinuousClock.now - start
       keep(checksum)
-      let nanoseconds =
-        Double(elapsed.components.seconds) * 1e9 + Double(elapsed.components.attoseconds) / 1e9
-      times.append(nanoseconds / Double(operations))
+      times.append(elapsed.nanoseconds / Double(operations))
     }
-    times.sort()
-    print(
-      column(name, 52), column(times[0]), column(times[rounds / 2]), column(times[rounds - 1]))
+    line(name, times)
   }
 
-  static func header(_ title: String) {
-    print("\n\(title), ns per operation over \(rounds) rounds")
+  /// Times operations that each read `bytes` bytes, in turn, so that a slow moment of the machine
+  /// hits all, and prints gigabytes a second; a gigabyte is 10^9 bytes.
+  static func compareThroughput(
+    bytes: Int, _ operations: [(name: String, body: () -> UInt64)]
+  ) {
+    for operation in operations { keep(operation.body()) }
+    var speeds = operations.map { _ in [Double]() }
+    for _ in 0..<rounds {
+      for (index, operation) in operations.enumerated() {
+        let start = ContinuousClock.now
+        let checksum = operation.body()
+        let elapsed = ContinuousClock.now - start
+        keep(checksum)
+        speeds[index].append(Double(bytes) / elapsed.nanoseconds)
+      }
+    }
+    for (index, operation) in operations.enumerated() {
+      line(operation.name, speeds[index])
+    }
+  }
+
+  static func header(_ title: String, unit: String = "ns per operation") {
+    print("\n\(title), \(unit) over \(rounds) rounds")
     print(column("", 52), "       min    median       max")
+  }
+
+  /// Minimum, median and maximum.
+  private static func line(_ name: String, _ values: [Double]) {
+    let sorted = values.sorted()
+    print(
+      column(name, 52), column(sorted[0]), column(sorted[rounds / 2]), column(sorted[rounds - 1]))
   }
 
   private static func column(_ text: String, _ width: Int) -> String {
@@ -41,4 +65,10 @@ struct Measurement {
   @inline(never)
   @_optimize(none)
   private static func keep(_ value: UInt64) {}
+}
+
+extension Duration {
+  fileprivate var nanoseconds: Double {
+    Double(components.seconds) * 1e9 + Double(components.attoseconds) / 1e9
+  }
 }
