@@ -1,6 +1,7 @@
 import Ethereum
 
 @testable import Chain
+@testable import Plain
 
 /// The body that came back for one to four calls. The first line of the input names them by
 /// letters: quantity, bytes, logs, header that may be missing (h) or must exist (H). The body is

@@ -1,5 +1,7 @@
 import Chain
 
+@testable import Plain
+
 /// The body of an answer to `eth_getLogs`: it is refused, with a place inside it, or it is the
 /// logs that a plain reader finds there, and it is refused only when that one refuses it.
 @_cdecl("LLVMFuzzerTestOneInput")
