@@ -57,6 +57,7 @@ public struct Bytes32: Hashable, Sendable {
   }
 
   /// The same text as bytes, for a parser that holds no `String`.
+  @inlinable @inline(__always)
   public init?(ascii: borrowing Span<UInt8>) {
     guard ascii.count == 66, Hex.hasPrefix(ascii) else { return nil }
     var digits = HexDigits()
