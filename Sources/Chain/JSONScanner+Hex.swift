@@ -27,14 +27,20 @@ extension JSONScanner {
   /// `0x` and at least one digit, below 2^64. Leading zeros are accepted, as some nodes write
   /// them.
   mutating func quantity() throws(JSONError) -> UInt64 {
-    let text = try openText()
-    guard text.count > 2, text.hasBytes(of: "0x", at: 0) else { throw error(.badHex) }
+    guard try nextByte() == UInt8(ascii: "\"") else { throw error(.expected("a string")) }
+    guard bytes.hasBytes(of: "\"0x", at: offset) else { throw error(.badHex) }
+    offset += 3
+    let start = offset
     var value: UInt64 = 0
-    for byte in text.dropFirst(2) {
-      guard let digit = byte.hexadecimalDigit else { throw error(.badHex) }
+    while offset < bytes.count, let digit = bytes[offset].hexadecimalDigit {
       guard value >> 60 == 0 else { throw error(.outOfRange) }
       value = value << 4 | UInt64(digit)
+      offset += 1
     }
+    guard offset > start, offset < bytes.count, bytes[offset] == UInt8(ascii: "\"") else {
+      throw error(.badHex)
+    }
+    offset += 1
     return value
   }
 
@@ -54,19 +60,19 @@ extension JSONScanner {
   /// A string that must be `count` bytes long; an escape in it is left to be bad hexadecimal.
   @inline(__always)
   private mutating func fixedText(_ count: Int) throws(JSONError) -> UnsafeBufferPointer<UInt8> {
-    guard try kind() == .string else { throw error(.expected("a string")) }
-    guard bytes.count - offset >= count + 2, bytes[offset + 1 + count] == UInt8(ascii: "\"") else {
-      throw error(.badHex)
-    }
-    let start = offset + 1
-    offset += count + 2
-    return UnsafeBufferPointer(rebasing: bytes[start..<(start + count)])
+    guard try nextByte() == UInt8(ascii: "\"") else { throw error(.expected("a string")) }
+    guard bytes.count &- offset >= count &+ 2,
+      bytes[offset &+ 1 &+ count] == UInt8(ascii: "\"")
+    else { throw error(.badHex) }
+    let start = offset &+ 1
+    offset &+= count &+ 2
+    return bytes.extracting(start..<(start &+ count))
   }
 
   /// A string of any length; an escape in it is left to be bad hexadecimal.
   @inline(__always)
   private mutating func openText() throws(JSONError) -> UnsafeBufferPointer<UInt8> {
-    guard try kind() == .string, let base = bytes.baseAddress else {
+    guard try nextByte() == UInt8(ascii: "\""), let base = bytes.baseAddress else {
       throw error(.expected("a string"))
     }
     let start = offset + 1

@@ -52,27 +52,34 @@ extension JSONScanner {
   /// An array of logs.
   mutating func logs() throws(JSONError) -> LogAnswer {
     var answer = LogAnswer()
+    var habit = KeyHabit()
+    let start = offset
     try beginArray()
     while try nextElement() {
       var isRemoved = false
-      answer.logs.append(try log(&isRemoved))
+      answer.logs.append(try log(&habit, &isRemoved))
       if isRemoved, answer.firstRemoved == nil { answer.firstRemoved = answer.logs.count - 1 }
+      if answer.logs.count == 1 {
+        // As if all others were like the first; a limit, since other answers may follow.
+        answer.logs.reserveCapacity(min((bytes.count - start) / (offset - start) + 1, 1 << 16))
+      }
     }
     return answer
   }
 
-  private mutating func log(_ isRemoved: inout Bool) throws(JSONError) -> Log {
+  private mutating func log(
+    _ habit: inout KeyHabit, _ isRemoved: inout Bool
+  ) throws(JSONError) -> Log {
     var log = Log(
       address: .zero, topics: [], data: [], blockNumber: 0, blockHash: .zero,
       transactionHash: .zero, transactionIndex: 0, logIndex: 0)
     var seen = LogFields()
+    var place = 0
     try beginObject()
-    while let key = try nextKey() {
-      guard let field = LogFields(key) else {
-        try skipValue()
-        continue
-      }
-      guard seen.insert(field).inserted else { throw error(.duplicateKey(key.decoded())) }
+    while let field = try nextField(&habit, place) {
+      place += 1
+      guard seen.isDisjoint(with: field) else { throw error(.duplicateKey(field.name)) }
+      seen.formUnion(field)
       switch field {
       case .address: log.address = try address()
       case .topics: log.topics = try topics()
@@ -82,24 +89,66 @@ extension JSONScanner {
       case .transactionHash: log.transactionHash = try bytes32()
       case .transactionIndex: log.transactionIndex = try smallQuantity()
       case .logIndex: log.logIndex = try smallQuantity()
-      default: isRemoved = try boolean()
+      case .removed: isRemoved = try boolean()
+      default: try skipValue()
       }
     }
     guard seen.isSuperset(of: .required) else { throw error(.missingKey(seen.firstMissing)) }
     return log
   }
 
+  /// The next key of a log, empty for one that is not read; nil after the last.
+  ///
+  /// Nodes write the keys of every log in the same order and way, so the bytes of the log before
+  /// are compared first: those were checked, in an object that had as many keys before them.
+  @inline(__always)
+  private mutating func nextField(
+    _ habit: inout KeyHabit, _ place: Int
+  ) throws(JSONError) -> LogFields? {
+    if place < KeyHabit.places, takeKey(like: habit.keys[place].text) {
+      return habit.keys[place].field
+    }
+    let start = offset
+    guard let key = try nextKey() else { return nil }
+    let field = LogFields(key) ?? []
+    if place < KeyHabit.places {
+      habit.keys[place] = KeyHabit.Key(text: start..<offset, field: field)
+    }
+    return field
+  }
+
   /// An array of at most four topics.
   private mutating func topics() throws(JSONError) -> [Bytes32] {
-    var topics: [Bytes32] = []
-    topics.reserveCapacity(4)
+    var topics = InlineArray<4, Bytes32>(repeating: .zero)
+    var count = 0
     try beginArray()
     while try nextElement() {
-      guard topics.count < 4 else { throw error(.expected("at most four topics")) }
-      topics.append(try bytes32())
+      guard count < 4 else { throw error(.expected("at most four topics")) }
+      topics[count] = try bytes32()
+      count += 1
     }
-    return topics
+    // Unlike an array that grows, one of a known number of elements is made in one step.
+    switch count {
+    case 0: return []
+    case 1: return [topics[0]]
+    case 2: return [topics[0], topics[1]]
+    case 3: return [topics[0], topics[1], topics[2]]
+    default: return [topics[0], topics[1], topics[2], topics[3]]
+    }
   }
+}
+
+/// Where the keys of the log before stand.
+private struct KeyHabit {
+  struct Key {
+    /// From the end of the value before to the colon; empty while none is known.
+    var text: Range<Int>
+    var field: LogFields
+  }
+
+  static let places = 16
+
+  var keys = InlineArray<16, Key>(repeating: Key(text: 0..<0, field: []))
 }
 
 /// The keys of a log that are read; others are passed over.
@@ -149,10 +198,16 @@ private struct LogFields: OptionSet {
 
   /// The name of the first required key that is not in the set.
   var firstMissing: String {
+    Self.required.subtracting(self).name
+  }
+
+  /// The key of the first field of the set.
+  var name: String {
     let names = [
       "address", "topics", "data", "blockNumber", "blockHash", "transactionHash",
-      "transactionIndex", "logIndex",
+      "transactionIndex", "logIndex", "removed",
     ]
-    return names[Self.required.subtracting(self).rawValue.trailingZeroBitCount]
+    let first = rawValue.trailingZeroBitCount
+    return first < names.count ? names[first] : ""
   }
 }

@@ -39,6 +39,39 @@ import Testing
     #expect(try decode(body) == expected)
   }
 
+  /// Keys that stand where they stood in the log before are not read again, so logs that differ in
+  /// their keys must not rub off on one another.
+  @Test func eachLogIsReadByItsOwnKeys() throws {
+    var generator = SeededGenerator()
+    for _ in 0..<300 {
+      let logs = (0..<6).map { _ in RawLog.random(using: &generator) }
+      let texts = try logs.map { try Self.shuffledText($0, using: &generator) }
+      let body = "{\"result\":[" + texts.joined(separator: ",") + "]}"
+      let reread = try JSONDecoder().decode(RawAnswer.Result.self, from: Data(body.utf8))
+      #expect(try decode(body).logs == reread.result.map { try $0.log })
+    }
+  }
+
+  @Test(arguments: RawLog.keys) func aKeyThatOnlyTheLogBeforeHasIsMissing(_ key: String) throws {
+    let fields = try Self.fields()
+    func text(_ fields: [(key: String, value: String)]) -> String {
+      "{" + fields.map { "\"\($0.key)\":\($0.value)" }.joined(separator: ",") + "}"
+    }
+    let whole = fields.sorted { $0.key < $1.key }
+    let lacking = whole.filter { $0.key != key }
+    #expect(
+      reason("{\"result\":[\(text(whole)),\(text(lacking))]}") == .missingKey(key))
+    let renamed = whole.map {
+      $0.key == key ? (key: "x" + $0.key.dropFirst(), value: $0.value) : $0
+    }
+    #expect(
+      reason("{\"result\":[\(text(whole)),\(text(renamed))]}") == .missingKey(key))
+    let other = key == "data" ? "blockHash" : "data"
+    let doubled = whole.map { $0.key == key ? (key: other, value: fields[other] ?? "") : $0 }
+    #expect(
+      reason("{\"result\":[\(text(whole)),\(text(doubled))]}") == .duplicateKey(other))
+  }
+
   @Test(arguments: RawLog.keys) func aMissingKeyIsNamed(_ key: String) throws {
     let text = try Self.text { $0[key] = nil }
     #expect(reason(text) == .missingKey(key))
@@ -98,6 +131,28 @@ import Testing
       let theirs = try? JSONDecoder().decode(RawAnswer.Result.self, from: Data(bytes))
       #expect(try ours.logs == theirs?.result.map { try $0.log })
     }
+  }
+
+  /// The keys in any order, with up to twelve foreign ones among them, and sometimes with space.
+  private static func shuffledText(
+    _ log: RawLog, using generator: inout SeededGenerator
+  ) throws -> String {
+    let data = try JSONEncoder().encode(log)
+    let fields = try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]
+    var members = try fields.map { key, value in
+      let data = try JSONSerialization.data(withJSONObject: value, options: .fragmentsAllowed)
+      return "\"\(key)\":\(String(decoding: data, as: UTF8.self))"
+    }
+    for number in 0..<Int.random(in: 0...12, using: &generator) {
+      members.append("\"foreignKey\(number)\":[\(number),{\"data\":\"0x\"}]")
+    }
+    if Int.random(in: 0..<3, using: &generator) > 0 {
+      members.sort()
+    } else {
+      members.shuffle(using: &generator)
+    }
+    let comma = Bool.random(using: &generator) ? "," : " , "
+    return "{" + members.joined(separator: comma) + "}"
   }
 
   private static func fields() throws -> [String: String] {
@@ -179,18 +234,30 @@ struct RawLog: Codable {
   /// By way of text, without the scanner.
   var log: Log {
     get throws {
-      Log(
-        address: try #require(Address(address)),
-        topics: try topics.map { try #require(Bytes32($0)) },
-        data: try #require(Hex.decode(data)), blockNumber: try Self.quantity(blockNumber),
-        blockHash: try #require(Bytes32(blockHash)),
-        transactionHash: try #require(Bytes32(transactionHash)),
-        transactionIndex: try #require(UInt32(exactly: Self.quantity(transactionIndex))),
-        logIndex: try #require(UInt32(exactly: Self.quantity(logIndex))))
+      guard let address = Address(address), let data = Hex.decode(data),
+        let blockHash = Bytes32(blockHash), let transactionHash = Bytes32(transactionHash),
+        let transactionIndex = UInt32(exactly: try Self.quantity(transactionIndex)),
+        let logIndex = UInt32(exactly: try Self.quantity(logIndex))
+      else { throw Unreadable() }
+      return Log(
+        address: address, topics: try topics.map(Self.topic), data: data,
+        blockNumber: try Self.quantity(blockNumber), blockHash: blockHash,
+        transactionHash: transactionHash, transactionIndex: transactionIndex,
+        logIndex: logIndex)
     }
   }
 
-  private static func quantity(_ text: String) throws -> UInt64 {
-    try #require(text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : nil)
+  private static func topic(_ text: String) throws -> Bytes32 {
+    guard let topic = Bytes32(text) else { throw Unreadable() }
+    return topic
   }
+
+  private static func quantity(_ text: String) throws -> UInt64 {
+    guard text.hasPrefix("0x"), text.dropFirst(2).allSatisfy(\.isHexDigit),
+      let value = UInt64(text.dropFirst(2), radix: 16)
+    else { throw Unreadable() }
+    return value
+  }
+
+  private struct Unreadable: Error {}
 }
