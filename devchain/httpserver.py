@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
-from .jsonrpc import Reply
+from .jsonrpc import Buffer, Reply
 
 _HEAD_END = b"\r\n\r\n"
 _HEAD_LIMIT = 64 << 10
@@ -17,7 +18,7 @@ Handler = Callable[[bytes], Reply]
 async def listen(handler: Handler, port: int, host: str = "127.0.0.1") -> asyncio.Server:
     """Starts serving; port 0 picks a free one (see `port_of`)."""
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: _Connection(handler), host, port, backlog=256)
+    return await loop.create_server(lambda: Connection(handler), host, port, backlog=256)
 
 
 def port_of(server: asyncio.Server) -> int:
@@ -28,18 +29,30 @@ class _Incomplete(Exception):
     """More bytes are needed before the request can be read."""
 
 
-class _Connection(asyncio.Protocol):
+class Transport(Protocol):
+    """What a connection needs of the way back to its client."""
+
+    def write(self, data: Buffer) -> None: ...
+    def writelines(self, pieces: Iterable[Buffer]) -> None: ...
+    def is_closing(self) -> bool: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Connection(asyncio.Protocol):
     """One client. Requests are answered one after the other, in order."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._received = bytearray()
         self._waiting = False
-        self._transport: asyncio.Transport | None = None
+        self._transport: Transport | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport | Transport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if isinstance(transport, asyncio.BaseTransport):
+            client = transport.get_extra_info("socket")
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -117,7 +130,7 @@ class _Connection(asyncio.Protocol):
         if reply.body is None:
             self._transport.abort()
             return
-        self._transport.writelines((_response_head(reply, keep_alive), reply.body))
+        self._transport.writelines((_response_head(reply, keep_alive), reply.body, *reply.rest))
         if not keep_alive:
             self._transport.close()
 
@@ -125,9 +138,10 @@ class _Connection(asyncio.Protocol):
 def _response_head(reply: Reply, keep_alive: bool) -> bytes:
     reason = "OK" if reply.status == 200 else "Fault"
     closing = "" if keep_alive else "connection: close\r\n"
+    length = sum(map(len, reply.rest), len(reply.body or b""))
     return (
         f"HTTP/1.1 {reply.status} {reason}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(reply.body or b'')}\r\n{closing}\r\n"
+        f"content-length: {length}\r\n{closing}\r\n"
     ).encode()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .faults import Fault, FaultPlan
+
+Buffer = bytes | memoryview
 
 _INVALID_REQUEST = {"code": -32600, "message": "invalid request"}
 
@@ -29,7 +31,7 @@ class RpcError(Exception):
 class Serialised:
     """A result that is JSON text already, in parts that are joined only once."""
 
-    parts: list[bytes]
+    parts: list[Buffer]
 
     @classmethod
     def array(cls, texts: list[bytes]) -> Serialised:
@@ -44,6 +46,7 @@ class Reply:
     status: int
     body: bytes | None
     delay_seconds: float = 0.0
+    rest: Sequence[Buffer] = ()  # what follows the body, in pieces that nobody has joined
 
 
 class Dispatcher:
@@ -83,8 +86,12 @@ class Dispatcher:
         return Reply(200, answer, delay)
 
     def _answer(self, entry: Any) -> bytes:
+        return b"".join(self.answer_parts(entry))
+
+    def answer_parts(self, entry: Any) -> list[Buffer]:
+        """The answer to one request object, not yet joined."""
         if not isinstance(entry, dict) or not isinstance(entry.get("method"), str):
-            return _envelope("null", error=_INVALID_REQUEST)
+            return [_envelope("null", error=_INVALID_REQUEST)]
         identifier, name = json.dumps(entry.get("id")), entry["method"]
         parameters = entry.get("params") or []
         self.counts[name] += 1
@@ -93,14 +100,13 @@ class Dispatcher:
                 name, [parameters] if isinstance(parameters, dict) else parameters
             )
         except RpcError as error:
-            return _envelope(identifier, error=error.as_object())
+            return [_envelope(identifier, error=error.as_object())]
         except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
-            return _envelope(
-                identifier, error={"code": -32602, "message": f"invalid params: {error!r}"}
-            )
+            refusal = {"code": -32602, "message": f"invalid params: {error!r}"}
+            return [_envelope(identifier, error=refusal)]
         parts = result.parts if isinstance(result, Serialised) else [_compact(result).encode()]
         head = b'{"jsonrpc":"2.0","id":' + identifier.encode() + b',"result":'
-        return b"".join((head, *parts, b"}"))
+        return [head, *parts, b"}"]
 
     def _perform(self, name: str, parameters: list[Any]) -> Any:
         method = self.methods.get(name)
