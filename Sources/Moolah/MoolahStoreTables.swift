@@ -49,8 +49,26 @@ extension Moolah {
     }
     let still = mirror.setAside
     mirror.setAside = [:]
+    try replaceParameters(mirror, of: stored, in: tx)
     try store(&mirror, of: deployment, in: tx)
     try resolveSetAside(mirror.following, still: still, of: deployment, in: tx)
+  }
+
+  /// No event changes them, so only a row that was damaged has others.
+  private func replaceParameters(
+    _ mirror: MoolahMirror, of stored: [Bytes32: Int32], in tx: borrowing Transaction
+  ) throws {
+    var updates: [SQL] = []
+    for (key, id) in stored {
+      guard let p = mirror.markets[key]?.parameters else { continue }
+      updates.append(
+        """
+        update market set loan_token = \(p.loanToken), collateral_token = \(p.collateralToken),
+          oracle = \(p.oracle), irm = \(p.irm), lltv_wad = \(p.lltv.raw)
+        where id = \(id)
+        """)
+    }
+    try tx.executeBatch(updates)
   }
 
   /// Surrogate keys of the markets that a mirror follows; nil: all of the deployment.
