@@ -13,6 +13,7 @@ public enum Schema {
     migration(4, "ledger", PackageResources.v0004_ledger_sql),
     migration(5, "write_path", PackageResources.v0005_write_path_sql),
     migration(6, "endpoints", PackageResources.v0006_endpoints_sql),
+    migration(7, "audit", PackageResources.v0007_audit_sql),
   ]
 
   /// What a migration's file is called.

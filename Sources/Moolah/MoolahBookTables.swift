@@ -80,7 +80,7 @@ extension Moolah {
     book.positions = columns
   }
 
-  private func tokens(
+  func tokens(
     of deployment: Deployment, in tx: borrowing Transaction
   ) throws -> [Address: TokenLabel] {
     var tokens: [Address: TokenLabel] = [:]
@@ -95,7 +95,7 @@ extension Moolah {
     return tokens
   }
 
-  private func facts(
+  func facts(
     of deployment: Deployment, at block: BlockMark, in tx: borrowing Transaction
   ) throws -> Facts {
     var known: [Facts.Key: U256] = [:]

@@ -120,6 +120,27 @@ public protocol OnChainSystem: Sendable {
     of deployment: Deployment, user: Address?, market: Bytes32?, limit: Int,
     in tx: borrowing Transaction
   ) throws -> [PositionLine]
+
+  // MARK: Audit
+
+  /// What the rows say that the contracts can be asked at `block`.
+  ///
+  /// Sums are the server's and positions are drawn by it; only chosen ones come into memory.
+  func claims(
+    of deployment: Deployment, at block: BlockMark, in scope: AuditScope,
+    in tx: borrowing Transaction
+  ) throws -> Claims
+
+  /// What a mirror in memory says of a field that differs; nil if it does not keep that field.
+  func claim(of divergence: Divergence, in mirror: Mirror, of deployment: Deployment) -> Claim?
+
+  /// Markets that stored events create and that have no row. Reads every event.
+  func lostMarkets(of deployment: Deployment, in tx: borrowing Transaction) throws -> Set<Bytes32>
+
+  /// Forgets what these markets' (nil: all) rate models and tokens were asked or have told: it is
+  /// derived or asked anew.
+  func forgetFacts(
+    of markets: Set<Bytes32>?, of deployment: Deployment, in tx: borrowing Transaction) throws
 }
 
 extension OnChainSystem {

@@ -13,7 +13,7 @@ enum Plimsoll {
   static func main() {
     Runner(
       jobs: [
-        ConsumeEvents.self, FetchEvents.self, RefreshDebt.self, ScanLiquidations.self,
+        ConsumeEvents.self, FetchEvents.self, RefreshDebt.self, ScanLiquidations.self, Audit.self,
         Positions.self,
       ],
       systems: systems, migrations: Schema.migrations,
