@@ -174,11 +174,17 @@ import Testing
       "delete from position where market_id = (select min(id) from market)"),
     Damage(
       "position.supply_shares", "supply_shares",
-      "update position set supply_shares = supply_shares + 1 where id = (select min(id) from position)"
+      """
+      update position set supply_shares = supply_shares + 1
+      where id = (select min(id) from position)
+      """
     ),
     Damage(
       "position.borrow_shares", "borrow_shares",
-      "update position set borrow_shares = borrow_shares + 1 where id = (select min(id) from position)"
+      """
+      update position set borrow_shares = borrow_shares + 1
+      where id = (select min(id) from position)
+      """
     ),
     Damage(
       "position.collateral", "collateral",
@@ -431,7 +437,10 @@ import Testing
       try story.chain.advance(40)
       try story.db.transaction { tx in
         try tx.execute(
-          "update position set collateral = collateral + 1 where id = (select min(id) from position)"
+          """
+          update position set collateral = collateral + 1
+          where id = (select min(id) from position)
+          """
         )
       }
       let consumer = story.program.start(["consume-events", "--window", "2"])
