@@ -90,6 +90,7 @@ public struct Audit: Job {
     if repairs, !findings.divergences.isEmpty {
       findings = try repair(findings, system, deployment, of: target, in: context, into: &report)
     }
+    context.tellNotices(of: try target.chain, into: &report)
     tell(findings, of: target, into: &report)
   }
 
@@ -130,7 +131,7 @@ public struct Audit: Job {
       report.note("dry run: \(target.name): \(Self.words(before.markets)) would be derived again")
       return before
     }
-    let taking = try Writer.take(deployment.id, holder: context.holder, on: context.database)
+    let taking = try context.takeWriter(of: target, deployment)
     guard case .mine(let writer) = taking else {
       if case .taken(let holder) = taking {
         report.add(
