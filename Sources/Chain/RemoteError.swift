@@ -49,6 +49,10 @@ struct RemoteError: Equatable {
     }
     if Self.rateLimitCodes.contains(code) { return .rateLimited }
     if method == "eth_call", says(Self.callTooLargePhrases) { return .callTooLarge }
+    // Whoever serves only logs is of use without code.
+    if method == "eth_getCode", says(Self.unknownMethodPhrases) || kindOfCode == .unknownMethod {
+      return .refused
+    }
     if says(Self.unknownMethodPhrases) { return .unknownMethod }
     if says(Self.deniedPhrases) { return .denied }
     return kindOfCode
