@@ -38,6 +38,8 @@ public struct ConsumeEvents: Job {
       .init("--apply", "apply only events that fetch-events has stored; ask for no logs"),
       .init("--retry-open", "read open ranges again, however often that was done"),
       .init("--accept-open", "take what is open in the range given as complete; reads nothing"),
+      .init("--bootstrap-at N", "begin with the state of this block instead of at first_block"),
+      .init("--positions FILE", "every market and position there is: lines market_id,user"),
     ],
     details: """
       Reads only logs and headers; writes events, markets, positions, the operation log, \
@@ -45,7 +47,10 @@ public struct ConsumeEvents: Job {
       first. An event that cannot be applied sets its market aside and is tried in \(attemptsMax) \
       runs, then only when asked for; other markets go on, and the run ends with 1. Blocks whose \
       logs are not proved to be all are open in table block_range: they are read again by later \
-      runs, and as long as any is open a run ends with 1.
+      runs, and as long as any is open a run ends with 1. A first run whose first_block is not \
+      before the contract's creation is refused: lower it, or give --bootstrap-at and --positions, \
+      which reads every listed position at that block from the contract (the endpoint needs the \
+      block's state), compares their sums with the markets' totals, and goes on from there.
       """)
 
   /// Runs that try an event which cannot be applied, before it waits for an operator.
@@ -54,6 +59,10 @@ public struct ConsumeEvents: Job {
   static let reorgsMax = 8
   /// Open ranges that a run's log names.
   static let openShownMax = 20
+  /// The largest list of positions: some two million lines.
+  static let positionBytesMax = 256 << 20
+  /// Sums that do not match, and tokens, that a run's log names.
+  static let bootstrapShownMax = 20
 
   var range: BlockRange
   var windowBlocks: UInt64?
@@ -62,6 +71,8 @@ public struct ConsumeEvents: Job {
   var appliesOnly: Bool
   var retriesOpen: Bool
   var acceptsOpen: Bool
+  var bootstrapBlock: UInt64?
+  var positionFile: String?
 
   public init(arguments: inout Arguments) throws(UsageError) {
     range = try arguments.blockRange("--from-block", "--to-block")
@@ -74,10 +85,21 @@ public struct ConsumeEvents: Job {
     if acceptsOpen, range.first == nil || range.last == nil {
       throw UsageError("--accept-open needs --from-block and --to-block")
     }
+    bootstrapBlock = try arguments.blockNumber("--bootstrap-at")
+    positionFile = try arguments.value("--positions")
+    if (bootstrapBlock == nil) != (positionFile == nil) {
+      throw UsageError("--bootstrap-at and --positions need each other")
+    }
+    if bootstrapBlock != nil, acceptsOpen || range.first != nil {
+      throw UsageError("--bootstrap-at goes neither with --from-block nor with --accept-open")
+    }
   }
 
   public func run(in context: JobContext) throws -> RunReport {
     var report = RunReport()
+    if bootstrapBlock != nil, context.deployments.count > 1 {
+      throw Failure(.usage, "--bootstrap-at is for one deployment; name it with --deployment")
+    }
     for target in context.deployments {
       do {
         try consume(target.system, of: target, in: context, into: &report)
@@ -109,6 +131,9 @@ public struct ConsumeEvents: Job {
 
     if acceptsOpen { return try accept(&follower, in: context, into: &report) }
     let head = try target.chain.head()
+    guard try begin(&follower, head: head.number, of: target, in: context, into: &report) else {
+      return
+    }
     try reconcile(&follower, head: head, in: context, into: &report)
     try retry(&follower, head: head.number, in: context, into: &report)
     try mend(&follower, head: head.number, in: context, into: &report)
@@ -118,6 +143,84 @@ public struct ConsumeEvents: Job {
     try mend(&follower, head: head.number, in: context, into: &report)
     context.tellNotices(of: try target.chain, into: &report)
     try account(for: follower, head: head.number, in: context, into: &report)
+  }
+
+  // MARK: The beginning
+
+  /// Sees to it that nothing is missing before the first block.
+  ///
+  /// - Returns: false if a dry run has tried to begin, and there is nothing to go on from.
+  private func begin(
+    _ follower: inout Follower<some OnChainSystem>, head: UInt64, of target: DeploymentContext,
+    in context: JobContext, into report: inout RunReport
+  ) throws -> Bool {
+    guard let bootstrapBlock, let positionFile else {
+      try follower.checkBeginning()
+      return true
+    }
+    if follower.bootstrapBlock == bootstrapBlock {
+      report.note("\(target.name) has begun with the state of block \(bootstrapBlock) already")
+      return true
+    }
+    let list = try positions(in: positionFile)
+    context.progress.start("reading block \(bootstrapBlock)", of: nil, unit: "calls")
+    defer { context.progress.finish() }
+    do {
+      let summary = try follower.bootstrap(
+        at: bootstrapBlock, with: list, head: head, multicall: target.chainSettings.multicall,
+        commit: !context.isDryRun
+      ) { context.progress.reach(UInt64($0)) }
+      tell(summary, in: context, into: &report)
+    } catch BootstrapError.incomplete(let shortfalls) {
+      throw failure(shortfalls, in: context)
+    } catch ChainError.unknownBlock(let endpoint, _) {
+      throw Failure(
+        .unavailable,
+        "endpoint \"\(endpoint)\" does not have the state of block \(bootstrapBlock) (any more); "
+          + "take a later block, or an endpoint that keeps old states")
+    }
+    if context.isDryRun { report.note("dry run: the state is complete, and was not stored") }
+    return !context.isDryRun
+  }
+
+  private func positions(in file: String) throws -> PositionList {
+    let bytes = try InputFile.read(file, limit: Self.positionBytesMax, option: "--positions")
+    do {
+      return try PositionList(csv: bytes)
+    } catch {
+      throw Failure(.badData, "--positions \(VisibleText.escape(file)): \(error)")
+    }
+  }
+
+  private func failure(
+    _ shortfalls: [BootstrapError.Shortfall], in context: JobContext
+  ) -> Failure {
+    for shortfall in shortfalls.prefix(Self.bootstrapShownMax) {
+      context.log.error(
+        "the list of positions is not complete",
+        [
+          "market": shortfall.market, "of": shortfall.what, "listed": shortfall.listed,
+          "total": shortfall.total, "missing": shortfall.missing,
+        ])
+    }
+    return Failure(.badData, BootstrapError.incomplete(shortfalls).description)
+  }
+
+  private func tell(
+    _ summary: BaseSummary, in context: JobContext, into report: inout RunReport
+  ) {
+    report.count("markets_begun_with", summary.markets)
+    report.count("positions_begun_with", summary.positions)
+    for excess in summary.unaccounted.prefix(Self.bootstrapShownMax) {
+      context.log.warning(
+        "the contract holds more of a token than the listed positions account for",
+        ["token": excess.token, "more": excess.amount])
+    }
+    if summary.unaccounted.isEmpty { return }
+    report.count("tokens_unaccounted", summary.unaccounted.count)
+    report.note(
+      "the contract holds more of \(summary.unaccounted.count) tokens than the list accounts for: "
+        + "a position of collateral alone, or a market, may be missing from it")
   }
 
   private func reconcile(
@@ -159,8 +262,8 @@ public struct ConsumeEvents: Job {
           + "\(follower.deployment.name) have not been read, and events would be missing; leave "
           + "--from-block out, or start at \(follower.next) or before")
     }
-    // Below its first block a deployment has no events.
-    first = max(first, follower.deployment.firstBlock)
+    // Below its beginning a deployment has no events.
+    first = max(first, follower.begin)
     guard first < follower.next else { return }
     let last = min(range.last ?? .max, follower.next - 1)
     var shared: Set<Bytes32> = []

@@ -14,6 +14,7 @@ public enum Schema {
     migration(5, "write_path", PackageResources.v0005_write_path_sql),
     migration(6, "endpoints", PackageResources.v0006_endpoints_sql),
     migration(7, "audit", PackageResources.v0007_audit_sql),
+    migration(8, "bootstrap", PackageResources.v0008_bootstrap_sql),
   ]
 
   /// What a migration's file is called.

@@ -95,9 +95,12 @@ public struct Fetcher<System: OnChainSystem> {
     if addresses.isSubset(of: before.keys) { return before }
     let all = try Ledger.watch(addresses, of: deployment.id, in: tx)
     let new = Set(all.values).subtracting(before.values)
-    if let block = cursor.block, block >= deployment.firstBlock {
+    let begin =
+      try Deployments.bootstrapBlock(of: deployment.id, in: tx).map { $0 + 1 }
+      ?? deployment.firstBlock
+    if let block = cursor.block, block >= begin {
       try Ledger.note(
-        LedgerRange(deployment.firstBlock...block, .missing, reason: "not watched then"), of: new,
+        LedgerRange(begin...block, .missing, reason: "not watched then"), of: new,
         deployment: deployment.id, in: tx)
     }
     return all

@@ -27,10 +27,11 @@ extension Follower {
     _ markets: Set<Bytes32>?, head: UInt64, in tx: borrowing Transaction
   ) throws -> Cursor {
     guard let block = cursor.block, let hash = cursor.hash else { return cursor }
-    var mirror = system.blankMirror(following: markets)
+    var mirror = try system.baseMirror(
+      following: markets, keepsHistory: true, of: deployment, in: tx)
     try EventStore.forEachLog(
-      of: watched, on: ancestry(of: cursor, in: tx), chainID: deployment.chainID, through: block,
-      in: tx
+      of: watched, on: ancestry(of: cursor, in: tx), chainID: deployment.chainID,
+      from: bootstrapBlock.map { $0 + 1 } ?? 0, through: block, in: tx
     ) { log, timestamp in
       _ = try system.apply(
         [log], of: deployment, times: [log.blockNumber: timestamp],

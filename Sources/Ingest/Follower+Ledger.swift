@@ -39,9 +39,9 @@ extension Follower {
     if addresses.isEmpty { return known }
     let all = try Ledger.watch(addresses, of: deployment.id, in: tx)
     let new = Set(addresses.compactMap { all[$0] }).subtracting(known.values)
-    if let last, last >= deployment.firstBlock {
+    if let last, last >= begin {
       try Ledger.note(
-        LedgerRange(deployment.firstBlock...last, .missing, reason: "not watched then"),
+        LedgerRange(begin...last, .missing, reason: "not watched then"),
         of: new, deployment: deployment.id, in: tx)
     }
     return all

@@ -30,6 +30,7 @@ extension Follower {
         touchedBy: logs, after: previous.take(), of: deployment, in: tx)
       let applied = try system.apply(
         logs, of: deployment, times: times, finality: limits.finality(of: head), to: &mirror)
+      try checkBeginning(applied, in: tx)
       try system.store(&mirror, of: deployment, in: tx)
       let revealed = system.addresses(revealedBy: logs, of: deployment)
       filters = try list(

@@ -24,6 +24,10 @@ public struct Follower<System: OnChainSystem> {
   var unlisted: Set<Address>
   /// The mirror as it was stored when the cursor came to that revision.
   private var kept: (revision: Int64, mirror: System.Mirror)?
+  /// The block whose state the deployment stands on; nil: it is read from its first block on.
+  public internal(set) var bootstrapBlock: UInt64?
+  /// Whether it was seen that the contract did not exist before the first block.
+  var isBeginningProved = false
 
   /// The cursor that all jobs judge the mirror by.
   public static var job: String { "consume-events" }
@@ -41,17 +45,22 @@ public struct Follower<System: OnChainSystem> {
     self.chain = chain
     self.db = db
     self.writer = writer
-    (cursor, filters, unlisted) = try db.transaction(.readOnly) { tx in
+    (cursor, filters, unlisted, bootstrapBlock) = try db.transaction(.readOnly) { tx in
       let filters = try Ledger.filters(of: deployment.id, in: tx)
       return (
         try Cursor.read(Self.job, of: deployment.id, in: tx), filters,
-        try system.watched(of: deployment, in: tx).subtracting(filters.keys)
+        try system.watched(of: deployment, in: tx).subtracting(filters.keys),
+        try Deployments.bootstrapBlock(of: deployment.id, in: tx)
       )
     }
   }
 
+  /// The first block whose events are asked for: nothing is read below it, and nothing is missing
+  /// there.
+  public var begin: UInt64 { bootstrapBlock.map { $0 + 1 } ?? deployment.firstBlock }
+
   /// The first block that has not been read.
-  public var next: UInt64 { cursor.block.map { $0 + 1 } ?? deployment.firstBlock }
+  public var next: UInt64 { cursor.block.map { $0 + 1 } ?? begin }
 
   /// Every contract whose logs are read.
   var watched: Set<Address> { unlisted.union(filters.keys) }
@@ -119,6 +128,7 @@ public struct Follower<System: OnChainSystem> {
         read.headersBefore + window.headers, chainID: deployment.chainID, in: tx)
       _ = try EventStore.append(window.logs, chainID: deployment.chainID, in: tx)
       try applying.get()
+      try checkBeginning(applied, in: tx)
       try system.store(&mirror, of: deployment, in: tx)
       try system.prune(finality: finality, of: deployment, in: tx)
       filters = try note(read, in: tx)

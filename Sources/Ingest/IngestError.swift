@@ -2,6 +2,25 @@ public enum IngestError: Error, Equatable, Sendable, CustomStringConvertible {
   case reorgTooDeep(block: UInt64, limit: UInt64)
   case endlessRevelations(first: UInt64)
   case contradiction(block: UInt64)
+  case beginsInMidChain(block: UInt64, evidence: String)
+  case cannotBegin(at: UInt64, reason: String)
+  case beforeBeginning(block: UInt64, bootstrap: UInt64)
+
+  /// Whether another configuration or command line would cure it.
+  public var isAboutTheBeginning: Bool {
+    switch self {
+    case .beginsInMidChain: true
+    default: false
+    }
+  }
+
+  /// Whether another command line would cure it.
+  public var isAboutTheCommand: Bool {
+    switch self {
+    case .cannotBegin, .beforeBeginning: true
+    default: false
+    }
+  }
 
   public var description: String {
     switch self {
@@ -13,6 +32,15 @@ public enum IngestError: Error, Equatable, Sendable, CustomStringConvertible {
       "the window from block \(first) reveals new contracts each time it is read"
     case .contradiction(let block):
       "the node has another block \(block) than the one that was consumed; nothing was filled in"
+    case .beginsInMidChain(let block, let evidence):
+      "first_block \(block) is in the middle of the contract's life: \(evidence); what came before "
+        + "would be missing. Lower first_block to the block that created the contract, or begin with "
+        + "--bootstrap-at and a list of all positions"
+    case .cannotBegin(let block, let reason):
+      "--bootstrap-at \(block): \(reason)"
+    case .beforeBeginning(let block, let bootstrap):
+      "block \(block) is before block \(bootstrap), whose state the deployment began with "
+        + "(--bootstrap-at): nothing is known of it"
     }
   }
 }

@@ -52,7 +52,8 @@ public struct Reading<System: OnChainSystem> {
   /// Reads every event of the deployment up to the block. The answers at that block need a node
   /// that still has its state. The caller has compared `reached` with the node.
   ///
-  /// - Throws: `CursorError.moved` if the mirror no longer stands on `reached`.
+  /// - Throws: `CursorError.moved` if the mirror no longer stands on `reached`, and
+  ///   `IngestError.beforeBeginning` if the deployment begins in mid-chain above the block.
   public init?(
     _ system: System, of deployment: Deployment, markets: MarketFilter, at header: BlockHeader,
     below reached: BlockMark, on db: Connection
@@ -60,13 +61,18 @@ public struct Reading<System: OnChainSystem> {
     let read: System.Book? = try db.transaction(.readOnly) { tx in
       let cursor = try Cursor.read(Follower<System>.job, of: deployment.id, in: tx)
       guard cursor.hash == reached.hash else { throw CursorError.moved }
+      let bootstrap = try Deployments.bootstrapBlock(of: deployment.id, in: tx)
+      if let bootstrap, header.number < bootstrap {
+        throw IngestError.beforeBeginning(block: header.number, bootstrap: bootstrap)
+      }
       let stored = try Blocks.canonical(
         number: header.number, chainID: deployment.chainID, in: tx)
       guard stored == nil || stored == header.hash else { return nil }
-      var mirror = system.blankMirror(following: nil, keepsHistory: false)
+      var mirror = try system.baseMirror(
+        following: nil, keepsHistory: false, of: deployment, in: tx)
       try EventStore.forEachLog(
         of: system.watched(of: deployment, in: tx), chainID: deployment.chainID,
-        through: header.number, in: tx
+        from: bootstrap.map { $0 + 1 } ?? 0, through: header.number, in: tx
       ) { log, timestamp in
         _ = try system.apply(
           [log], of: deployment, times: [log.blockNumber: timestamp], finality: .max, to: &mirror)

@@ -225,6 +225,7 @@ extension MoolahMirror {
       reason: "the event with topic \(log.topics[0]) cannot be applied: \(error)", attempts: 1)
     setAside[market] = aside
     report.setAside.append(aside)
+    if case MirrorError.marketUnknown = error { report.neverCreated.insert(market) }
   }
 
   private mutating func applyToCore(_ event: MoolahEvent, at place: LogPlace, finality: UInt64) {

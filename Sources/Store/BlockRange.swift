@@ -47,6 +47,12 @@ struct Coverage: Equatable {
     ranges = Self.joined(without(block + 1...UInt64.max))
   }
 
+  /// Says nothing any more of the blocks below one.
+  mutating func cut(below block: UInt64) {
+    guard block > 0 else { return }
+    ranges = Self.joined(without(0...block - 1))
+  }
+
   /// The ranges with those blocks cut out of them.
   private func without(_ blocks: ClosedRange<UInt64>) -> [LedgerRange] {
     ranges.flatMap { range -> [LedgerRange] in

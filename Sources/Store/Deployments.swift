@@ -51,6 +51,28 @@ public enum Deployments {
   public static func find(name: String, in tx: borrowing Transaction) throws -> Int32? {
     try tx.query("select id from deployment where name = \(name)").first?.get(0, Int32.self)
   }
+
+  /// The block whose state a deployment stands on; nil: it was read from its first block on.
+  public static func bootstrapBlock(
+    of id: Int32, in tx: borrowing Transaction
+  ) throws -> UInt64? {
+    try tx.query("select bootstrap_block from deployment where id = \(id)").first?
+      .get(0, UInt64?.self)
+  }
+
+  /// Makes a deployment stand on a block's state, once and for all.
+  ///
+  /// - Throws: `DeploymentError.begun` if it stands on one already.
+  public static func bootstrap(
+    _ id: Int32, at block: UInt64, in tx: borrowing Transaction
+  ) throws {
+    let set = try tx.execute(
+      """
+      update deployment set bootstrap_block = \(block)
+      where id = \(id) and bootstrap_block is null
+      """)
+    guard set == 1 else { throw DeploymentError.begun(id: id) }
+  }
 }
 
 /// A deployment as the database knows it. Its values never change.
@@ -66,12 +88,15 @@ public struct StoredDeployment: Sendable, Equatable {
 public enum DeploymentError: Error, Equatable, CustomStringConvertible {
   /// The name, or the contract, is registered already with other values.
   case taken(name: String)
+  /// It stands on the state of a block already.
+  case begun(id: Int32)
 
   public var description: String {
     switch self {
     case .taken(let name):
       "deployment \"\(name)\": the database knows this name, or this contract, with other values; "
         + "use a new name for a new contract and keep the old name for the old one"
+    case .begun(let id): "deployment number \(id) stands on the state of a block already"
     }
   }
 }

@@ -64,7 +64,7 @@ public enum EventStore {
     }
   }
 
-  /// Every log of these contracts up to a block, in chain order: of a deployment's own blocks as
+  /// Every log of these contracts in a range of blocks, in chain order: of a deployment's own blocks as
   /// far as they are given, of the canonical chain before them. Another deployment of the chain may
   /// have seen another fork since, and marked the newest blocks by it.
   ///

@@ -139,6 +139,14 @@ public enum Ledger {
     }
   }
 
+  /// Forgets everything below a block, which the deployment begins with.
+  public static func begin(
+    at block: UInt64, of deployment: Int32, in tx: borrowing Transaction
+  ) throws {
+    let versions = Set(try filters(of: deployment, in: tx).values)
+    try change(versions, of: deployment, in: tx) { $0.cut(below: block) }
+  }
+
   /// Lengthens the last range of each version; false if some version does not end verified where
   /// the new blocks begin.
   private static func extend(

@@ -11,6 +11,8 @@ public protocol OnChainSystem: Sendable {
   associatedtype Mirror
   /// Everything that judging the positions of a deployment needs, at one block.
   associatedtype Book
+  /// The state at the block that a deployment begins with in mid-chain.
+  associatedtype Base
 
   /// The name in configuration and table `deployment`.
   var name: String { get }
@@ -141,6 +143,39 @@ public protocol OnChainSystem: Sendable {
   /// derived or asked anew.
   func forgetFacts(
     of markets: Set<Bytes32>?, of deployment: Deployment, in tx: borrowing Transaction) throws
+
+  // MARK: Beginning in mid-chain
+
+  /// What is known of a list before anything was asked.
+  func base(of list: PositionList, of deployment: Deployment) -> Base
+
+  /// The next calls whose answers are needed, at most so many; none when all is known.
+  func questions(for base: Base, atMost count: Int) -> [Call]
+
+  /// Takes the answers, in the order of the last `questions`.
+  ///
+  /// - Throws: `BootstrapError` if they cannot be the state of the listed markets.
+  func take(_ answers: [CallResult], into base: inout Base) throws
+
+  /// Whether the list is complete, once all is known.
+  ///
+  /// - Throws: `BootstrapError.incomplete`.
+  func check(_ base: Base) throws -> BaseSummary
+
+  /// Writes the base rows, and the mirror that they are at their block.
+  func store(
+    _ base: Base, of deployment: Deployment, at block: BlockMark, in tx: borrowing Transaction
+  ) throws
+
+  /// The mirror at the block that the deployment begins with; a blank one if it was read from its
+  /// first block on. Loads all base positions of the markets.
+  func baseMirror(
+    following markets: Set<Bytes32>?, keepsHistory: Bool, of deployment: Deployment,
+    in tx: borrowing Transaction
+  ) throws -> Mirror
+
+  /// Whether any market is known.
+  func hasMarkets(of deployment: Deployment, in tx: borrowing Transaction) throws -> Bool
 }
 
 extension OnChainSystem {
@@ -216,6 +251,8 @@ public struct ApplyReport: Equatable, Sendable {
   public var malformed = 0
   /// Markets set aside by these logs.
   public var setAside: [SetAside] = []
+  /// Those of them whose creation was never seen.
+  public var neverCreated: Set<Bytes32> = []
 
   public init() {}
 }

@@ -32,7 +32,12 @@ enum Plimsoll {
   /// What the errors of the modules between the runner and the systems mean.
   private static func explain(_ error: any Error) -> Failure? {
     switch error {
+    case let error as IngestError where error.isAboutTheBeginning:
+      Failure(.configuration, error.description)
+    case let error as IngestError where error.isAboutTheCommand:
+      Failure(.usage, error.description)
     case let error as IngestError: Failure(.badData, error.description)
+    case let error as BootstrapError: Failure(.badData, error.description)
     case let error as TakeBackError: Failure(.badData, error.description)
     case let error as CursorError: Failure(.retryLater, error.description)
     case let error as WriterError: Failure(.retryLater, error.description)
