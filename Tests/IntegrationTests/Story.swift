@@ -48,12 +48,15 @@ final class Story {
   // MARK: A clean run
 
   /// The tables of one run over the chain as it is now.
-  func cleanRun() throws -> TableDump {
+  func cleanRun() throws -> TableDump { try TableDump(cleanDatabase().connection()) }
+
+  /// A database of its own after one run over the chain as it is now.
+  func cleanDatabase() throws -> TemporaryDatabase {
     let fresh = try TemporaryDatabase()
     let clean = try Program(configuration: configuration, database: fresh.url)
     let result = try clean.run("consume-events", "--window", "100000")
     #expect(result.exit == 0 || result.exit == 1, "\(result.errors)")
-    return try TableDump(fresh.connection())
+    return fresh
   }
 
   func checkAgainstACleanRun(_ location: SourceLocation = #_sourceLocation) throws {
@@ -71,8 +74,11 @@ final class Story {
 
   func copy() throws -> Copy {
     let copy = try TemporaryDatabase(copyOf: database)
-    return Copy(
-      database: copy, program: try Program(configuration: configuration, database: copy.url))
+    return Copy(database: copy, program: try program(on: copy))
+  }
+
+  func program(on database: TemporaryDatabase) throws -> Program {
+    try Program(configuration: configuration, database: database.url)
   }
 
   // MARK: The contract's word

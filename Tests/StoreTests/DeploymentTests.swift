@@ -56,6 +56,20 @@ import Testing
     #expect(throws: DeploymentError.taken(name: "again")) { try register("again") }
   }
 
+  @Test func standsOnTheStateOfOneBlockAtMost() throws {
+    func block() throws -> UInt64? {
+      try ground.db.transaction(.readOnly) {
+        try Deployments.bootstrapBlock(of: ground.deployment, in: $0)
+      }
+    }
+    #expect(try block() == nil)
+    try ground.db.transaction { try Deployments.bootstrap(ground.deployment, at: 17, in: $0) }
+    #expect(throws: DeploymentError.begun(id: ground.deployment)) {
+      try ground.db.transaction { try Deployments.bootstrap(ground.deployment, at: 18, in: $0) }
+    }
+    #expect(try block() == 17)
+  }
+
   @Test func theSameContractOnAnotherChainIsAnotherDeployment() throws {
     #expect(try register("elsewhere", chainID: 1) != ground.deployment)
   }

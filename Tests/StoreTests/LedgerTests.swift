@@ -16,8 +16,9 @@ import Testing
         let first = UInt64.random(in: 0...60, using: &generator)
         let range = first...first + UInt64.random(in: 0...20, using: &generator)
         if Int.random(in: 0..<8, using: &generator) == 0 {
-          coverage.cut(above: first)
-          blocks = blocks.filter { $0.key <= first }
+          let isAbove = Bool.random(using: &generator)
+          if isAbove { coverage.cut(above: first) } else { coverage.cut(below: first) }
+          blocks = blocks.filter { isAbove ? $0.key <= first : $0.key >= first }
         } else {
           let states: [LedgerRange.State] = [.verified, .suspect, .failed, .missing]
           let state = states[Int.random(in: 0..<4, using: &generator)]
