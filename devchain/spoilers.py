@@ -494,7 +494,7 @@ def hang(at: Exchange) -> None:
 
 
 @_sending
-def slowhead(at: Exchange, seconds: float = 1.0) -> None:
+def slow_head(at: Exchange, seconds: float = 1.0) -> None:
     """A byte of the whole answer at a time, from the status line on."""
     _sender(at)(lambda to: _drip(to, head(at) + at.body, seconds))
 

@@ -10,9 +10,12 @@ public final class DevChain: Sendable {
   private let process: PythonProcess
 
   /// A story told by a contract of shape "moolah" or "morpho".
-  public init(seed: UInt64, shape: String = "moolah") throws {
+  ///
+  /// The same seed, shape, chain and commands make the same chain, hash for hash.
+  public init(seed: UInt64, shape: String = "moolah", chainID: UInt64 = 31337) throws {
     process = try PythonProcess(
-      module: "devchain.scenario", arguments: ["--seed", String(seed), "--shape", shape])
+      module: "devchain.scenario",
+      arguments: ["--seed", String(seed), "--shape", shape, "--chain-id", String(chainID)])
     let greeting = process.greeting
     guard let rpc = greeting["rpc"] as? String, let core = greeting["core"] as? String,
       let chainID = greeting["chain_id"] as? Int, let firstBlock = greeting["first_block"] as? Int,

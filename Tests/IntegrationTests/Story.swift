@@ -6,7 +6,7 @@ import TestKit
 import Testing
 
 /// A dev chain, a database, and the program that keeps one up with the other.
-final class Story {
+final class Story: Sendable {
   let chain: DevChain
   let database: TemporaryDatabase
   let program: Program
