@@ -34,19 +34,21 @@ import Testing
   /// The process dies before, or just after, the n-th message that it sends to the database.
   @Test(arguments: DatabaseProxy.Moment.allCases)
   func diesAtEveryMessageToTheDatabase(_ moment: DatabaseProxy.Moment) throws {
-    let tally = try loopOverMessages(each: 9, moment) { victim in victim.kill(SIGKILL) }
+    let tally = try loopOverMessages(each: 17, moment) { victim in victim.kill(SIGKILL) }
     print("crash loop | kill -9 \(moment) message n | \(tally.injected) points | \(tally.exits)")
-    #expect(tally.exits.keys.allSatisfy { $0 == 128 + SIGKILL }, "\(tally.exits)")
-    #expect(tally.injected >= Length.pick(short: 8, long: 50))
+    // It may have said its last word to the database and be done before it is killed.
+    let ends: Set<Int32> = moment == .after ? [0, 128 + SIGKILL] : [128 + SIGKILL]
+    #expect(tally.exits.keys.allSatisfy(ends.contains), "\(tally.exits)")
+    #expect(tally.injected >= Length.pick(short: 5, long: 50))
   }
 
   /// The connection is cut before, or just after, the n-th message; the process lives on.
   @Test(arguments: DatabaseProxy.Moment.allCases)
   func losesTheDatabaseAtEveryMessage(_ moment: DatabaseProxy.Moment) throws {
-    let tally = try loopOverMessages(each: 9, moment) { _ in }
+    let tally = try loopOverMessages(each: 17, moment) { _ in }
     print("crash loop | cut \(moment) message n | \(tally.injected) points | \(tally.exits)")
     #expect(tally.exits.keys.allSatisfy { [0, 69, 75].contains($0) }, "\(tally.exits)")
-    #expect(tally.injected >= Length.pick(short: 8, long: 50))
+    #expect(tally.injected >= Length.pick(short: 5, long: 50))
   }
 
   private func loopOverMessages(
@@ -139,7 +141,7 @@ import Testing
     defer { database.stop() }
     var deaths = 0
     var injected = 0
-    for _ in 0..<Length.pick(short: 12, long: 1_000) {
+    for _ in 0..<Length.pick(short: 8, long: 1_000) {
       try ground.chain.advance(3)
       if Int.random(in: 0..<4, using: &generator) == 0 {
         try ground.chain.reorg(depth: Int.random(in: 1...8, using: &generator), keep: true)

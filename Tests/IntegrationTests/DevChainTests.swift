@@ -150,32 +150,6 @@ import Testing
 
   // MARK: Death and company
 
-  /// The process dies before, or just after, every n-th message that it sends to the database.
-  @Test(arguments: [KillingProxy.Moment.before, .after])
-  func survivesKillAtEveryStepAndBetween(_ moment: KillingProxy.Moment) throws {
-    let story = try Story(seed: 400, shape: "moolah", windowBlocks: 9)
-    try story.chain.advance(30)
-    try story.consume()
-    try story.chain.reorg(depth: 6, keep: true, delay: 1)
-    try story.chain.advance(12)
-    let expected = try story.cleanRun()
-
-    var step = moment == .before ? 1 : 2
-    var kills = 0
-    while true {
-      let copy = try story.copy()
-      let proxy = try KillingProxy(database: copy.database)
-      let died = try copy.program.run(["consume-events"], through: proxy, killingAt: step, moment)
-      if !died { break }
-      kills += 1
-      try copy.program.consume()
-      let dump = try TableDump(copy.db)
-      #expect(dump == expected, "step \(step): \(dump.difference(from: expected))")
-      step += Length.pick(short: 5, long: 1)
-    }
-    #expect(kills >= Length.pick(short: 10, long: 50))
-  }
-
   @Test func survivesKillAtRandomTimes() throws {
     let story = try Story(seed: 401, shape: "morpho", windowBlocks: 3)
     var generator = SeededGenerator()

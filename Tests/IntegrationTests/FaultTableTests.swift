@@ -121,7 +121,14 @@ import Testing
   static func shapes(of fault: PlannedFault) -> [PlannedFault] {
     let isOnce = ["flood", "gzip_bomb"].contains(fault.name)
     if isOnce { return [fault.with(skip: 3)] }
-    let short = [fault.with(count: 2, skip: 3)]
+    var short = [fault.with(count: 2, skip: 3)]
+    // A balancer between nodes of different minds, and a node that is swapped for good.
+    if ["behind", "upstream"].contains(fault.name) {
+      short.append(fault.with(count: 10, skip: 1, every: 2))
+    }
+    if ["chain_id", "upstream"].contains(fault.name) {
+      short.append(fault.with(count: -1, skip: 6))
+    }
     let long =
       [0, 1, 2, 5, 8].map { fault.with(count: 1, skip: $0) }
       + [fault.with(count: -1, skip: 6), fault.with(count: 40, every: 2)]
@@ -202,6 +209,20 @@ import Testing
       try trial.program.consume()
       #expect(try TableDump(trial.database.connection()) == ground.reference)
     }
+  }
+
+  /// A node that should speak TLS and does not is passed over, and alone it is an outage.
+  @Test func aNodeWithoutTLSIsPassedOver() throws {
+    let ground = try FaultGround.shared.get()
+    let proxy = try FaultProxy(to: [ground.chain.rpc], doors: 2)
+    let broken = proxy.doors[0].replacing("http:", with: "https:")
+    let database = try TemporaryDatabase()
+    for (endpoints, exit) in [([broken], Int32(69)), ([broken, proxy.doors[1]], 0)] {
+      let configuration = FaultGround.configuration(of: ground.chain, endpoints: endpoints)
+      let program = try Program(configuration: configuration, database: database.url)
+      try program.succeed("consume-events", exit: exit)
+    }
+    #expect(try TableDump(database.connection()) == ground.reference)
   }
 
   // MARK: Bounds

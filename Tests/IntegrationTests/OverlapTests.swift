@@ -12,7 +12,7 @@ import Testing
     let trial = try Trial(ground)
     var skipped = 0
     var wrote = 0
-    for _ in 0..<Length.pick(short: 3, long: 100) {
+    for _ in 0..<Length.pick(short: 2, long: 100) {
       try ground.chain.advance(15)
       let runs = (0..<copies).map { _ in trial.program.start(["consume-events", "--json"]) }
       for run in runs { try run.launch() }
@@ -39,7 +39,7 @@ import Testing
     let ground = try FaultGround.shared.get()
     var rounds = 0
     var exits: [Int32: Int] = [:]
-    for step in stride(from: 1, to: 10_000, by: Length.pick(short: 24, long: 3)) {
+    for step in stride(from: 1, to: 10_000, by: Length.pick(short: 50, long: 3)) {
       let trial = try Trial(ground, timeoutMilliseconds: 10_000)
       let proxy = try DatabaseProxy()
       defer { proxy.stop() }
@@ -66,7 +66,7 @@ import Testing
     let ground = try FaultGround.shared.get()
     var stopped = 0
     var inside = 0
-    for step in stride(from: 1, to: 10_000, by: Length.pick(short: 8, long: 1)) {
+    for step in stride(from: 1, to: 10_000, by: Length.pick(short: 15, long: 1)) {
       let trial = try Trial(ground, timeoutMilliseconds: 10_000)
       let proxy = try DatabaseProxy()
       defer { proxy.stop() }

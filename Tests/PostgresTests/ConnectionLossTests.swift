@@ -71,10 +71,11 @@ import Testing
     #expect(try marks() == 0)
   }
 
-  @Test(arguments: [(CuttingProxy.Cut.afterCommit, 1), (.beforeCommit, 0)])
-  func aConnectionCutDuringCommitLeavesItUnknown(cut: CuttingProxy.Cut, stored: Int) throws {
-    let proxy = try CuttingProxy(to: TestCluster.shared().socketDirectory, cut: cut)
+  @Test(arguments: [(DatabaseProxy.Point.committed(1), 1), (.commitAsked, 0)])
+  func aConnectionCutDuringCommitLeavesItUnknown(cut: DatabaseProxy.Point, stored: Int) throws {
+    let proxy = try DatabaseProxy()
     defer { proxy.stop() }
+    proxy.at(cut)
     let info = database.info.host(proxy.directory)
     let connection = try Connection.open(info)
     let error = #expect(throws: PostgresError.self) {
@@ -87,12 +88,13 @@ import Testing
     #expect(try marks() == stored)
   }
 
-  @Test(arguments: [(CuttingProxy.Cut.afterCommit, 1), (.beforeCommit, 0)])
+  @Test(arguments: [(DatabaseProxy.Point.committed(1), 1), (.commitAsked, 0)])
   func aCommitSentTogetherWithItsStatementsIsUnknownAsWell(
-    cut: CuttingProxy.Cut, stored: Int
+    cut: DatabaseProxy.Point, stored: Int
   ) throws {
-    let proxy = try CuttingProxy(to: TestCluster.shared().socketDirectory, cut: cut)
+    let proxy = try DatabaseProxy()
     defer { proxy.stop() }
+    proxy.at(cut)
     let connection = try Connection.open(database.info.host(proxy.directory))
     let error = #expect(throws: PostgresError.self) {
       try connection.transaction(together: ["insert into mark values (1)"])
@@ -120,8 +122,9 @@ import Testing
   }
 
   @Test func aReaderCutDuringCommitHasLostNothingAndMayTryAgain() throws {
-    let proxy = try CuttingProxy(to: TestCluster.shared().socketDirectory, cut: .beforeCommit)
+    let proxy = try DatabaseProxy()
     defer { proxy.stop() }
+    proxy.at(.commitAsked)
     let info = database.info.host(proxy.directory)
     let connection = try Connection.open(info)
     let error = #expect(throws: PostgresError.self) {
