@@ -143,6 +143,7 @@ struct Outcome: CustomStringConvertible {
   var description: String {
     let word = isEqual ? "equal" : isViolation ? "VIOLATION" : "open \(openRanges)"
     let count = injected.values.reduce(0, +)
-    return "injected \(count), exits \(exits), \(word)"
+    let reasons = Set(errors.map { $0.prefix(160) }).sorted().joined(separator: " / ")
+    return "injected \(count), exits \(exits), \(word)\(reasons.isEmpty ? "" : " | \(reasons)")"
   }
 }
