@@ -347,10 +347,12 @@ def foreign_hash(at: Exchange) -> bool:
 # MARK: headers
 
 
-def _header(at: Exchange, change: Callable[[dict[str, Any]], dict[str, Any]]) -> bool:
+def _header(
+    at: Exchange, change: Callable[[dict[str, Any]], dict[str, Any]], place: int | None = None
+) -> bool:
     told = at.headers_told()
     if told:
-        answer = at.rng.choice(told)
+        answer = told[_place(at, place, told)]
         answer["result"] = answer["result"] | change(answer["result"])
     return bool(told)
 
@@ -361,8 +363,8 @@ def header_parent(at: Exchange) -> bool:
 
 
 @_telling
-def header_hash(at: Exchange) -> bool:
-    return _header(at, lambda header: {"hash": other_hash(header["hash"])})
+def header_hash(at: Exchange, place: int | None = None) -> bool:
+    return _header(at, lambda header: {"hash": other_hash(header["hash"])}, place)
 
 
 @_telling

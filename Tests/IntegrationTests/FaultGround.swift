@@ -122,8 +122,15 @@ struct Outcome: CustomStringConvertible {
   mutating func note(_ result: Program.Result) {
     exits.append(result.exit)
     if result.exit != 0 {
-      errors.append(result.errors.split(separator: "\n").last.map(String.init) ?? "")
+      errors.append(Self.reason(in: result.errors))
     }
+  }
+
+  /// What the last line of the log gives as the reason.
+  private static func reason(in log: String) -> String {
+    let line = log.split(separator: "\n").last.map(String.init) ?? ""
+    let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+    return (object?["error"] ?? object?["reason"]) as? String ?? line
   }
 
   mutating func judge(_ database: TemporaryDatabase, against reference: TableDump) throws {

@@ -146,6 +146,19 @@ import Testing
     print("fault table | \(row.name) | \(fault) | doors \(doors) | \(outcome)")
   }
 
+  /// The hash of a window's end, or of the block before it, is a lie told once: no dead end.
+  @Test(arguments: [0, 1])
+  func aForeignHashOnceIsNoDeadEnd(place: Int) throws {
+    let ground = try FaultGround.shared.get()
+    let fault = PlannedFault(
+      "header_hash", ["place": .number(place)], method: "eth_getLogs")
+    for skip in 0..<Length.pick(short: 6, long: 12) {
+      let outcome = try Trial(ground).play([fault.with(skip: skip)])
+      print("fault table | R13 | \(fault), request \(skip) | \(outcome)")
+      #expect(outcome.isEqual && outcome.lastExit == 0, "request \(skip): \(outcome)")
+    }
+  }
+
   // MARK: What only other nodes or proofs can tell
 
   /// One of the nodes lies, and the window's logs must be told alike by two.
