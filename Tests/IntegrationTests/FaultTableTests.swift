@@ -146,6 +146,25 @@ import Testing
     print("fault table | \(row.name) | \(fault) | doors \(doors) | \(outcome)")
   }
 
+  /// A node that is still far from the head meets a mirror that is in the middle of its history,
+  /// where not every block is stored and nothing can be taken back.
+  @Test(arguments: Length.pick(short: [4, 7, 12], long: Array(0..<22)))
+  func aNodeThatIsBehindTheMirrorsHistoryTakesNothingBack(head: Int) throws {
+    let ground = try FaultGround.shared.get()
+    let trial = try Trial(ground)
+    try trial.program.consume("--to-block", "22")
+    let before = try TableDump(trial.database.connection())
+    let newest = try #require(try ground.chain.truth()["block"] as? Int)
+    let fault = PlannedFault("behind", ["blocks": .number(newest - head)]).with(count: -1)
+    try trial.proxy.plan([fault])
+    let result = try trial.program.run("consume-events", "--deadline", "20s")
+    print("fault table | R15 | head \(head) below a mirror at 22 | exit \(result.exit)")
+    #expect(result.exit == 0 || result.exit == 75, "\(result.errors)")
+    #expect(try TableDump(trial.database.connection()) == before)
+    let outcome = try trial.play([])
+    #expect(outcome.isEqual && outcome.lastExit == 0, "\(outcome) \(outcome.difference ?? "")")
+  }
+
   /// The hash of a window's end, or of the block before it, is a lie told once: no dead end.
   @Test(arguments: [0, 1])
   func aForeignHashOnceIsNoDeadEnd(place: Int) throws {
