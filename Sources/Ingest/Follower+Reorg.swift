@@ -17,6 +17,10 @@ extension Follower {
     if head.number + limits.reorg < block { return .nodeBehind(by: block - head.number) }
 
     let own = try ancestry(of: cursor)
+    // In the middle of a history not every block is stored, and the node may know none that is.
+    if let lowest = own.last, head.number < lowest.number {
+      return .nodeBehind(by: block - head.number)
+    }
     let theirs = try chain.headers(numbers: own.map(\.number).filter { $0 <= head.number })
     let onChain = Dictionary(
       theirs.map { ($0.number, $0.hash) }, uniquingKeysWith: { first, _ in first })
