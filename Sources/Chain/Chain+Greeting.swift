@@ -9,7 +9,8 @@ public struct Greeting: Equatable, Sendable {
   /// The hash of block 0; nil when the node has no block 0, or would not say.
   public var genesis: Bytes32?
 
-  /// The block that was asked for; nil when the node has none of that number, or none was asked for.
+  /// The block that was asked for; nil when the node has none of that number, and when none was
+  /// asked for.
   public var stored: BlockHeader?
 
   /// The endpoint in use.

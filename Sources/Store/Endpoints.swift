@@ -1,8 +1,8 @@
 import Ethereum
 import Postgres
 
-/// What one run has learnt of an endpoint, as table `endpoint_memory` keeps it. A limit of nil means
-/// that nothing was refused.
+/// What one run has learnt of an endpoint, as table `endpoint_memory` keeps it. A limit of nil
+/// means that nothing was refused.
 public struct EndpointRecord: Equatable, Sendable {
   /// The endpoint's name in the configuration; its URL is never stored.
   public var name: String

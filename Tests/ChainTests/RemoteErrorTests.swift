@@ -115,8 +115,8 @@ import Testing
   @Test(
     arguments: [
       (
-        "batch limit 100 exceeded (can increase by --rpc.batch.limit). Requested batch of size: 401",
-        100
+        "batch limit 100 exceeded (can increase by --rpc.batch.limit). Requested batch of size: "
+          + "401", 100
       ),
       ("batch limit 100 exceeded: 142 requests given", 100),
       ("Batch of more than 3 requests are not allowed on free tier", 3),
