@@ -132,7 +132,7 @@ import Testing
 
   // MARK: Random
 
-  /// Deaths, lost connections and a bad node at random, while the chain goes on and changes its mind.
+  /// Deaths, lost connections and a bad node at random, while the chain goes on and is reorganised.
   @Test func survivesARandomSchedule() throws {
     var generator = SeededGenerator()
     let ground = try FaultGround(seed: 410, steps: 20)

@@ -135,8 +135,8 @@ import Testing
     return short + Length.pick(short: [], long: long)
   }
 
-  /// No crash, no internal error, no mistake in the configuration but a wrong chain; 1 while a range
-  /// is open.
+  /// No crash, no internal error, no mistake in the configuration but a wrong chain; 1 while a
+  /// range is open.
   private func check(exits outcome: Outcome, of fault: PlannedFault) {
     let allowed: Set<Int32> = [0, 1, 65, 69, 75, 78]
     #expect(outcome.exits.allSatisfy(allowed.contains), "\(fault): \(outcome) \(outcome.errors)")

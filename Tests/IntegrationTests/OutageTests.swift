@@ -5,7 +5,7 @@ import Synchronization
 import TestKit
 import Testing
 
-/// The database goes away in the middle of a run: it restarts from a crash, or a standby takes over.
+/// The database goes away in the middle of a run: it crashes and recovers, or a standby takes over.
 @Suite(.serialized) struct OutageTests {
   /// A server of its own with the program's schema, and the program in front of it.
   private struct Site {
@@ -113,7 +113,8 @@ import Testing
       return
     }
     print(
-      "outage | \(what) | \(times.count) times | tables right \(median) after it was back, at most \(most)"
+      "outage | \(what) | \(times.count) times |"
+        + " tables right \(median) after it was back, at most \(most)"
     )
   }
 }
