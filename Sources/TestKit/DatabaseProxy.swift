@@ -163,7 +163,8 @@ public final class DatabaseProxy: @unchecked Sendable {
         }
       guard isThere else { return nil }
       let isAnswer = if case .committed = state.point { true } else { false }
-      state.point = nil
+      // The deed may hold what holds us.
+      defer { (state.point, state.deed) = (nil, { .cut }) }
       return (isAnswer ? .before : state.moment, state.deed)
     }
   }
