@@ -76,15 +76,19 @@ struct WindowReader {
     throw .chain(.windowRefused(endpoint: chain.endpointName, block: from))
   }
 
-  /// One batch: the logs, the header of the last block, and the header of the parent, so that
-  /// they come from one node at about one moment. Nil when the size was refused.
+  /// One batch: the logs, the header of the last block, and the headers of the parent and of the
+  /// child, so that they come from one node at about one moment. Nil when the size was refused.
   private func readLogs(in range: ClosedRange<UInt64>) throws(ReadingFailure) -> LogReading? {
     let lastCall = RPCCall.header(number: range.upperBound, mustExist: true)
     let parentCall = request.parent.map { RPCCall.header(number: $0.number, mustExist: true) }
+    let childCall =
+      range.upperBound == .max
+      ? nil : RPCCall.header(number: range.upperBound + 1, mustExist: false)
     let logsCall = filter.addresses.isEmpty ? nil : RPCCall.logs(filter, in: range)
     let answers: [RPCAnswer]
     do throws(ChainError) {
-      answers = try chain.exchange([lastCall, parentCall, logsCall].compactMap(\.self))
+      answers = try chain.exchange(
+        [lastCall, parentCall, childCall, logsCall].compactMap(\.self))
     } catch {
       let size = range.upperBound - range.lowerBound + 1
       guard case .tooLarge = error, logsCall != nil, size > 1 else {
@@ -95,6 +99,7 @@ struct WindowReader {
     }
     let last = try chain.header(answers[0], lastCall, number: range.upperBound)
     if let parentCall { try checkParent(answers[1], parentCall) }
+    if childCall != nil { try checkChild(answers[parentCall == nil ? 1 : 2], of: last.header) }
     guard let logsCall else { return LogReading(range: range, answer: LogAnswer(), last: last) }
     guard let answer = try logs(answers[answers.count - 1], logsCall, in: range) else { return nil }
     return LogReading(range: range, answer: answer, last: last)
@@ -126,6 +131,17 @@ struct WindowReader {
     guard found.hash == parent.hash else {
       throw .chain(
         .parentMismatch(number: parent.number, expected: parent.hash, got: found.hash))
+    }
+  }
+
+  /// A window's last block is what the next one is read on top of, and in the middle of a history
+  /// no other header vouches for its hash. The head has no child, and no node need have one.
+  private func checkChild(
+    _ answer: RPCAnswer, of last: BlockHeader
+  ) throws(ReadingFailure) {
+    guard case .header(let child?) = answer, child.header.number == last.number &+ 1 else { return }
+    guard child.header.parentHash == last.hash else {
+      throw .contradiction(.unlinked(block: child.header.number))
     }
   }
 
