@@ -159,7 +159,7 @@ extension Moolah {
       join block b on b.chain_id = e.chain_id and b.number = e.block_number
         and b.hash = e.block_hash and b.canonical
       where e.chain_id = \(deployment.chainID) and e.address = \(deployment.address)
-        and e.topic0 = \(MoolahEvent.createMarketTopic) and e.topic1 is not null
+        and e.topic0 = \(EventSignature.createMarket.topic) and e.topic1 is not null
         and not exists (select from market m
           where m.deployment_id = \(deployment.id) and m.market_key = e.topic1)
       """)

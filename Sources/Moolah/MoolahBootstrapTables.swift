@@ -99,7 +99,8 @@ extension Moolah {
     let rows = try baseMarkets(following: markets, of: deployment, in: tx)
     var mirror = MoolahMirror(
       core: core, markets: rows.mapValues(\.row),
-      positions: try basePositions(of: rows, asOfBlock: core.asOfBlock, in: tx),
+      positions: PositionTable(
+        try basePositions(of: rows, asOfBlock: core.asOfBlock, in: tx)),
       following: markets)
     mirror.keepsHistory = keepsHistory
     return mirror
