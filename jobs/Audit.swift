@@ -14,6 +14,7 @@ import Systems
 /// What no contract answers is unknown, and never equal.
 public struct Audit: Job {
   public static let name = "audit"
+  public static let asksNodes = true
   public static let summary = "Hold the tables against the contracts, and repair them if asked."
   public static let usage = Usage(
     examples: [
@@ -140,7 +141,7 @@ public struct Audit: Job {
       return before
     }
     defer { try? writer.release(on: context.database) }
-    let head = try target.chain.head().number
+    let head = try target.chain.greet().head.number
     var findings = before
     var follower = try follower(system, deployment, of: target, in: context, writer: writer)
     for _ in 1...Self.repairsMax where !findings.divergences.isEmpty && findings.isComplete {

@@ -224,10 +224,10 @@ public struct ConsumeEvents: Job {
   }
 
   private func reconcile(
-    _ follower: inout Follower<some OnChainSystem>, head: BlockHeader, in context: JobContext,
-    into report: inout RunReport
+    _ follower: inout Follower<some OnChainSystem>, head: BlockHeader, stored: BlockHeader? = nil,
+    in context: JobContext, into report: inout RunReport
   ) throws {
-    switch try follower.reconcile(head: head, commit: !context.isDryRun) {
+    switch try follower.reconcile(head: head, stored: stored, commit: !context.isDryRun) {
     case .unchanged: break
     case .nodeBehind(let blocks):
       context.log.warning("the node is behind the mirror", ["blocks": blocks])

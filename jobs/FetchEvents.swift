@@ -11,6 +11,7 @@ import Systems
 /// `consume-events`. Only blocks that can no longer be taken back are fetched.
 public struct FetchEvents: Job {
   public static let name = "fetch-events"
+  public static let asksNodes = true
   public static let summary = "Fetch old events ahead of the position tables, also in parallel."
   public static let usage = Usage(
     examples: [
@@ -77,7 +78,7 @@ public struct FetchEvents: Job {
       limits: IngestLimits(windowBlocks: window, reorg: settings.reorgLimit),
       shard: Shard(index: (shard?.index ?? 1) - 1, count: shard?.count ?? 1, stretch: window),
       chain: try target.chain, db: context.database)
-    let head = try target.chain.head().number
+    let head = try target.chain.greet().head.number
     let final = head > settings.reorgLimit ? head - settings.reorgLimit : 0
     let first = max(range.first ?? 0, deployment.firstBlock)
     let last = min(range.last ?? .max, final)

@@ -13,6 +13,7 @@ import Systems
 /// sees a half-refreshed table. Safe to re-run: the same block and second give the same rows.
 public struct RefreshDebt: Job {
   public static let name = "refresh-debt"
+  public static let asksNodes = true
   public static let summary = "Bring the debt and trigger price of every position to now."
   public static let usage = Usage(
     examples: [

@@ -154,7 +154,9 @@ public struct ScanLiquidations: Job {
 
   /// Decision 2 of the design: only a mirror that is near the head is judged.
   private func check(_ mirror: BlockMark, of target: DeploymentContext) throws {
-    let head = try target.chain.head()
+    let greeting = try target.chain.greet()
+    let head = greeting.head
+    if greeting.isStale { throw Failure.staleHead(of: target, head) }
     let lag = head.number > mirror.number ? head.number - mirror.number : 0
     guard lag <= target.chainSettings.maxMirrorLag else {
       throw Failure(

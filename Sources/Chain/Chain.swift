@@ -117,6 +117,9 @@ public final class Chain {
     if notices.count < 100 { notices.append(Notice(kind, endpoint: endpoint, detail: detail)) }
   }
 
+  /// The hash of block 0, once it was stated or a greeting has told it.
+  public var genesis: Bytes32? { expectedGenesis }
+
   /// States what block 0 is. An endpoint that has another is not used, and when there is no other
   /// the error is `wrongGenesis`. Nil states nothing.
   public func expect(genesis: Bytes32?) {

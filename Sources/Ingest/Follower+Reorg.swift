@@ -8,11 +8,16 @@ import Systems
 extension Follower {
   /// Takes back what the chain has taken back; without `commit` it only tells what it would.
   ///
+  /// - Parameter stored: the chain's block of the cursor's number, if it was asked for already.
   /// - Throws: `IngestError.reorgTooDeep` if no common block is stored within the limit.
-  public mutating func reconcile(head: BlockHeader, commit: Bool = true) throws -> Reconciliation {
+  public mutating func reconcile(
+    head: BlockHeader, stored: BlockHeader? = nil, commit: Bool = true
+  ) throws -> Reconciliation {
     guard let block = cursor.block, let hash = cursor.hash else { return .unchanged }
     if head.number == block, head.hash == hash { return .unchanged }
-    if head.number >= block, try chain.header(number: block)?.hash == hash { return .unchanged }
+    if head.number >= block, try (stored ?? chain.header(number: block))?.hash == hash {
+      return .unchanged
+    }
     // So far behind that nothing it says can be compared.
     if head.number + limits.reorg < block { return .nodeBehind(by: block - head.number) }
 

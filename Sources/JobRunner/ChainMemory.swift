@@ -16,19 +16,26 @@ public struct ChainMemory: Sendable, Equatable {
     self.genesis = genesis
   }
 
-  /// Reads it.
-  public static func load(chainID: UInt64, in tx: borrowing Transaction) throws -> ChainMemory {
-    let records = try Endpoints.load(chainID: chainID, in: tx)
-    return ChainMemory(
-      endpoints: records.map(EndpointMemory.init),
-      genesis: try Chains.genesis(of: chainID, in: tx))
+  /// The statements whose answers `init` takes, in their order.
+  static let questions: [SQL] = [Endpoints.all, Chains.all]
+
+  /// What the database has answered to `questions`.
+  init(_ answers: some RandomAccessCollection<Rows>, chainID: UInt64) throws {
+    let answers = Array(answers)
+    self.init(
+      endpoints: try Endpoints.stored(answers[0], chainID: chainID).map(EndpointMemory.init),
+      genesis: try Chains.stored(answers[1], chainID: chainID))
   }
 
-  /// Stores what `chain` has learnt of its endpoints. Costs one statement, or none when it knows
-  /// no more than this memory.
-  public func store(whatIsNewIn chain: Chain, in tx: borrowing Transaction) throws {
+  /// Stores what `chain` has learnt. Costs no transaction when that is nothing.
+  func store(whatIsNewIn chain: Chain, on db: Connection) throws {
     let new = chain.memory.filter { !endpoints.contains($0) }
-    try Endpoints.store(new.map(EndpointRecord.init), chainID: chain.chainID, in: tx)
+    let genesis = genesis == nil ? chain.genesis : nil
+    if new.isEmpty, genesis == nil { return }
+    try db.transaction { tx in
+      try Endpoints.store(new.map(EndpointRecord.init), chainID: chain.chainID, in: tx)
+      if let genesis { try Chains.note(genesis: genesis, of: chain.chainID, in: tx) }
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import HTTP
 
 /// The chains of one run, each made when it is first asked for.
 final class ChainPool {
-  private var open: [String: Chain] = [:]
+  private var open: [String: (chain: Chain, memory: ChainMemory)] = [:]
   private let environment: [String: String]
   private let place: String
   private let redactor: Redactor
@@ -11,13 +11,13 @@ final class ChainPool {
   private lazy var transport = makeTransport()
   private let stop: StopSignal
   private let deadline: Deadline
-  private let recall: (ChainConfiguration) throws -> [EndpointMemory]
+  private let recall: (ChainConfiguration) throws -> ChainMemory
 
-  /// A pool; `recall` gives what earlier runs have learnt of a chain's endpoints.
+  /// A pool; `recall` gives what earlier runs have learnt of a chain and its endpoints.
   init(
     environment: [String: String], place: String, redactor: Redactor,
     transport: @autoclosure @escaping () -> any Transport, stop: StopSignal, deadline: Deadline,
-    recall: @escaping (ChainConfiguration) throws -> [EndpointMemory] = { _ in [] }
+    recall: @escaping (ChainConfiguration) throws -> ChainMemory
   ) {
     self.environment = environment
     self.place = place
@@ -28,18 +28,22 @@ final class ChainPool {
     self.recall = recall
   }
 
-  /// The chains that were asked for so far, by chain id.
-  var opened: [Chain] { open.values.sorted { $0.chainID < $1.chainID } }
+  /// The chains that were asked for so far, by chain id, with what was known of them before.
+  var opened: [(chain: Chain, memory: ChainMemory)] {
+    open.values.sorted { $0.chain.chainID < $1.chain.chainID }
+  }
 
   func chain(_ configuration: ChainConfiguration) throws -> Chain {
-    if let chain = open[configuration.name] { return chain }
+    if let (chain, _) = open[configuration.name] { return chain }
+    let memory = try recall(configuration)
     let endpoints = try Self.endpoints(
       of: configuration, environment: environment, place: place, redactor: redactor)
     let chain = Chain(
       name: configuration.name, chainID: configuration.chainID, endpoints: endpoints,
       transport: transport, limits: Self.limits(of: configuration), deadline: deadline,
-      memory: try recall(configuration), isStopping: { [stop] in stop.isStopping })
-    open[configuration.name] = chain
+      memory: memory.endpoints, isStopping: { [stop] in stop.isStopping })
+    chain.expect(genesis: memory.genesis)
+    open[configuration.name] = (chain, memory)
     return chain
   }
 

@@ -124,19 +124,22 @@ private struct Execution {
   func perform(on chosen: [DeploymentConfiguration], log: Logger) throws -> ExitCode {
     let locks = leavesTraces ? chosen.map { lock($0).trying } : []
     let (connection, answers) = try database.open(
-      knowing: runner.migrations, asking: [Deployments.all] + locks)
+      knowing: runner.migrations,
+      asking: [Deployments.all] + ChainMemory.questions + locks)
     if leavesTraces && connection.isReplica {
       throw Failure(
         .configuration,
         "database: the server is a standby, which cannot be written; name the primary")
     }
     var report = RunReport()
-    let free = try keepLocked(chosen, answers.dropFirst(), into: &report)
+    let free = try keepLocked(
+      chosen, answers.dropFirst(1 + ChainMemory.questions.count), into: &report)
     defer { if leavesTraces, !connection.isClosed { try? connection.unlockAll() } }
     if free.isEmpty && !chosen.isEmpty {
       return try end(report, runID: nil, on: connection, log: log)
     }
-    var opening = Opening(stored: try Deployments.stored(answers[0]))
+    var opening = Opening(
+      stored: try Deployments.stored(answers[0]), memories: Array(answers.dropFirst()))
     if leavesTraces { try begin(on: free, connection, &opening) }
     let runLog = opening.runID.map { log.with(["run": $0]) } ?? log
     runLog.info("run started", ["deployments": names(of: free)])
@@ -177,6 +180,8 @@ private struct Execution {
   private struct Opening {
     /// The deployments that the database knows.
     let stored: [StoredDeployment]
+    /// What it knows of chains and their endpoints.
+    let memories: [Rows]
     var runID: Int64?
     /// What became of the attempt to be the writer, where one was made.
     var taking: Writer.Taking?
@@ -228,10 +233,11 @@ private struct Execution {
       now: surroundings.monotonic)
     defer { progress.finish() }
     let skipped = report
+    let pool = chains(remembering: opening.memories)
     do {
       let context = JobContext(
         runID: opening.runID, log: log, progress: progress,
-        deployments: try contexts(of: deployments, opening),
+        deployments: try contexts(of: deployments, opening, on: pool),
         database: connection, deadline: deadline, isDryRun: common.isDryRun,
         now: surroundings.now, stop: stop, explain: runner.explain)
       report = try job.run(in: context)
@@ -239,19 +245,39 @@ private struct Execution {
     } catch {
       report.add(Failure(error, explain: runner.explain))
     }
+    remember(pool, on: connection, log: log)
     // A request that was broken off because of the stop is no failure of its own.
     let mayBeTheStop = report.exit == .retryLater || report.exit == .unavailable
     if stop.isStopping && mayBeTheStop { report.stopEarly() }
     if report.isStoppedEarly { report.end(with: stop.exit) }
   }
 
-  private func contexts(
-    of deployments: [DeploymentConfiguration], _ opening: Opening
-  ) throws -> [DeploymentContext] {
-    let pool = ChainPool(
+  private func chains(remembering memories: [Rows]) -> ChainPool {
+    ChainPool(
       environment: surroundings.environment, place: configuration.place,
       redactor: surroundings.console.redactor, transport: runner.makeTransport(stop), stop: stop,
-      deadline: deadline)
+      deadline: deadline
+    ) { chain in try ChainMemory(memories, chainID: chain.chainID) }
+  }
+
+  /// Stores what the run has learnt of its endpoints. It is of use and no more: a run that cannot
+  /// store it has not failed.
+  private func remember(_ pool: ChainPool, on connection: Connection, log: Logger) {
+    guard leavesTraces, !connection.isClosed else { return }
+    for (chain, memory) in pool.opened {
+      do {
+        try memory.store(whatIsNewIn: chain, on: connection)
+      } catch {
+        log.warning(
+          "what was learnt of the endpoints could not be stored",
+          ["error": Failure(error, explain: runner.explain).description])
+      }
+    }
+  }
+
+  private func contexts(
+    of deployments: [DeploymentConfiguration], _ opening: Opening, on pool: ChainPool
+  ) throws -> [DeploymentContext] {
     return try deployments.map { deployment in
       let chain = configuration.chain(of: deployment)
       return DeploymentContext(

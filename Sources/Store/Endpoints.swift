@@ -38,23 +38,23 @@ public struct EndpointRecord: Equatable, Sendable {
 
 /// Table `endpoint_memory`.
 public enum Endpoints {
-  /// All endpoints of a chain that are remembered, in one query.
-  public static func load(
-    chainID: UInt64, in tx: borrowing Transaction
-  ) throws -> [EndpointRecord] {
-    try tx.query(
-      """
-      select endpoint, window_limit, window_maximum, aggregate_limit, batch_limit, batch_maximum,
-        logs_per_answer_max, concurrency, knows_block_hashes, score
-      from endpoint_memory where chain_id = \(chainID) order by endpoint
-      """
-    ).map { row in
+  /// The statement that reads everything remembered of every chain, for `stored`: few rows.
+  public static let all: SQL =
+    """
+    select chain_id, endpoint, window_limit, window_maximum, aggregate_limit, batch_limit,
+      batch_maximum, logs_per_answer_max, concurrency, knows_block_hashes, score
+    from endpoint_memory order by endpoint
+    """
+
+  /// What `all` has read of a chain.
+  public static func stored(_ rows: Rows, chainID: UInt64) throws -> [EndpointRecord] {
+    try rows.filter { try $0.get(0, UInt64.self) == chainID }.map { row in
       EndpointRecord(
-        name: try row.get(0, String.self), windowLimit: try row.get(1, Int64?.self),
-        windowMaximum: try row.get(2, Int64?.self), aggregateLimit: try row.get(3, Int64?.self),
-        batchLimit: try row.get(4, Int64?.self), batchMaximum: try row.get(5, Int64?.self),
-        logsPerAnswerMax: try row.get(6, Int64?.self), concurrency: try row.get(7, Int64.self),
-        knowsBlockHashes: try row.get(8, Bool.self), score: try row.get(9, Int64.self))
+        name: try row.get(1, String.self), windowLimit: try row.get(2, Int64?.self),
+        windowMaximum: try row.get(3, Int64?.self), aggregateLimit: try row.get(4, Int64?.self),
+        batchLimit: try row.get(5, Int64?.self), batchMaximum: try row.get(6, Int64?.self),
+        logsPerAnswerMax: try row.get(7, Int64?.self), concurrency: try row.get(8, Int64.self),
+        knowsBlockHashes: try row.get(9, Bool.self), score: try row.get(10, Int64.self))
     }
   }
 
@@ -103,6 +103,14 @@ public enum Endpoints {
 
 /// Table `chain`: what block 0 of each chain is.
 public enum Chains {
+  /// The statement that reads every chain's block 0, for `stored`.
+  public static let all: SQL = "select chain_id, genesis_hash from chain"
+
+  /// The hash of block 0 of a chain, if `all` has read it.
+  public static func stored(_ rows: Rows, chainID: UInt64) throws -> Bytes32? {
+    try rows.first { try $0.get(0, UInt64.self) == chainID }?.get(1, Bytes32.self)
+  }
+
   /// The hash of block 0, or nil when none was noted yet.
   public static func genesis(
     of chainID: UInt64, in tx: borrowing Transaction

@@ -21,7 +21,9 @@ import Testing
   }
 
   private func load(chainID: UInt64 = 56) throws -> [EndpointRecord] {
-    try ground.db.transaction(.readOnly) { try Endpoints.load(chainID: chainID, in: $0) }
+    try ground.db.transaction(.readOnly) { tx in
+      try Endpoints.stored(tx.query(Endpoints.all), chainID: chainID)
+    }
   }
 
   @Test func whatIsStoredIsLoaded() throws {
