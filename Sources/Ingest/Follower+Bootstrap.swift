@@ -30,9 +30,7 @@ extension Follower {
   /// Refuses events of a market that was never created, before any market was: whoever begins with
   /// the contract sees a market created first.
   func checkBeginning(_ report: ApplyReport, in tx: borrowing Transaction) throws {
-    guard let market = report.neverCreated.sorted().first, !isBeginningProved,
-      bootstrapBlock == nil
-    else { return }
+    guard let market = report.neverCreated.sorted().first, !isBeginningProved else { return }
     if try cursor.block != nil && system.hasMarkets(of: deployment, in: tx) { return }
     throw IngestError.beginsInMidChain(
       block: begin, evidence: "market \(market) has events and was never created")
@@ -73,11 +71,9 @@ extension Follower {
 
   private func checkBlock(_ number: UInt64, head: UInt64) throws {
     func refuse(_ reason: String) -> IngestError { .cannotBegin(at: number, reason: reason) }
-    if let bootstrapBlock {
-      throw refuse("the deployment has begun with the state of block \(bootstrapBlock)")
-    }
     if let block = cursor.block {
-      throw refuse("the deployment has begun, and is at block \(block)")
+      let start = bootstrapBlock.map { " with the state of block \($0)" } ?? ""
+      throw refuse("the deployment has begun\(start), and is at block \(block)")
     }
     guard number >= deployment.firstBlock else {
       throw refuse("before block \(deployment.firstBlock) (first_block) there is nothing to read")

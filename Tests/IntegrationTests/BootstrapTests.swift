@@ -83,7 +83,9 @@ import Testing
   @Test func judgesPastBlocksFromItsOwnOn() throws {
     let story = try Story(seed: 12, shape: "moolah", reorgLimit: 8)
     try story.chain.advance(60)
+    try story.consume()
     let block = try story.finalBlock()
+    try story.forgetTheMirror()
     try story.bootstrap(at: block, story.list(at: block))
     var then: [(block: Int, candidates: [String: String])] = []
     for _ in 0..<6 {
@@ -132,6 +134,13 @@ import Testing
     try story.expectRefusal()
   }
 
+  /// The node's word on the contract's age is enough.
+  @Test func isRefusedBeforeAnythingHappens() throws {
+    let story = try Story(seed: 743, shape: "moolah", youngBy: 0)
+    try story.chain.reorg(depth: 1, keep: false)
+    try story.expectRefusal()
+  }
+
   /// Most nodes have no state of old blocks, and some have no such method: events of markets that
   /// nobody saw created tell.
   @Test(arguments: [(-32000, "missing trie node"), (-32601, "no such method")])
@@ -146,18 +155,49 @@ import Testing
 
   @Test func isRefusedWhenTheFirstWindowsAreQuiet() throws {
     let story = try Story(seed: 742, shape: "moolah", youngBy: 0)
-    let fault: [String: Any] = [
+    try story.chain.ask([
       "do": "fault", "method": "eth_getCode", "count": -1,
       "error": ["code": -32000, "message": "missing trie node"],
-    ]
-    try story.chain.ask(fault)
-    try story.chain.mine(6, seconds: 12)
-    // The block itself may have events, so the first run may be refused at once.
-    let quiet = try story.program.run("consume-events")
+    ])
+    try story.chain.reorg(depth: 1, keep: false)
+    try story.consume()
     try story.chain.advance(20)
     let result = try story.program.run("consume-events")
-    #expect(result.exit == 78, "\(quiet.exit): \(result.errors)")
+    #expect(result.exit == 78, "\(result.errors)")
     #expect(try story.value("select count(*) from position") == 0)
+  }
+
+  @Test func isRefusedWhenTheEventsWereFetchedBefore() throws {
+    let story = try Story(seed: 744, shape: "moolah", reorgLimit: 2, youngBy: 0)
+    try story.chain.ask([
+      "do": "fault", "method": "eth_getCode", "count": -1,
+      "error": ["code": -32000, "message": "missing trie node"],
+    ])
+    try story.chain.advance(20)
+    try story.program.succeed("fetch-events")
+    #expect(try story.program.run("consume-events", "--apply").exit == 78)
+    #expect(try story.value("select count(*) from set_aside") == 0)
+  }
+
+  /// A contract that did not exist before the first block is followed from its creation: when the
+  /// creation of its markets is kept back, their events wait for it.
+  @Test func aLostCreationIsNoBeginningInMidChain() throws {
+    let story = try Story(seed: 745, shape: "moolah", windowBlocks: 1)
+    try story.chain.advance(10)
+    let clean = try story.cleanDatabase().connection()
+    let creation = try clean.transaction(.readOnly) { tx in
+      try tx.query("select min(block_number) from market_before where not existed")
+        .first?.get(0, UInt64?.self)
+    }
+    let skipped = Int(try #require(creation) - story.chain.firstBlock)
+    try story.chain.ask([
+      "do": "fault", "method": "eth_getLogs", "empty_logs": true, "skip": skipped, "count": 1,
+    ])
+    let result = try story.program.run("consume-events")
+    #expect(result.exit == 1, "\(result.errors)")
+    _ = try story.program.run("consume-events")
+    try story.program.succeed("consume-events")
+    try story.checkAgainstACleanRun()
   }
 
   @Test(arguments: shapes)
@@ -194,8 +234,8 @@ import Testing
 
     let bad = try story.tryBootstrap(at: block, list + ["0x12,0x34", "", "# fine"] + ["x"])
     #expect(bad.exit == 65)
-    #expect(bad.errors.contains("line \(list.count + 2): "), "\(bad.errors)")
-    #expect(bad.errors.contains("line \(list.count + 5): "), "\(bad.errors)")
+    #expect(bad.errors.contains("line \(list.count + 1): "), "\(bad.errors)")
+    #expect(bad.errors.contains("line \(list.count + 4): "), "\(bad.errors)")
     #expect(try story.tryBootstrap(at: block, []).exit == 65)
     try story.expectNothingStored()
   }
@@ -296,6 +336,22 @@ import Testing
     #expect(try story.program.run("consume-events", "--positions", "p.csv").exit == 64)
     #expect(
       try story.tryBootstrap(at: 5, ["x"], options: ["--from-block", "3"]).exit == 64)
+    let two = String.oneDeployment(
+      "one", system: "moolah", core: story.chain.core, chainID: story.chain.chainID, firstBlock: 1,
+      rpc: story.chain.rpc
+    ).replacing(
+      #""deployments": {"#,
+      with: """
+        "deployments": {
+          "two": {
+            "chain": "local", "system": "moolah", "first_block": 1,
+            "address": "\(Address.zero)",
+          },
+        """)
+    let program = try Program(configuration: two, database: story.database.url)
+    let result = try program.run(program.bootstrapArguments(at: 5, ["x"]))
+    #expect(result.exit == 64)
+    #expect(result.errors.contains("--deployment"), "\(result.errors)")
   }
 
   @Test(arguments: [KillingProxy.Moment.before, .after])
