@@ -167,7 +167,10 @@ extension Follower {
         window, of: versions(of: all, coveredBy: read.watched), attempts: attempts,
         deployment: deployment.id, in: tx)
       if late.isEmpty { return cursor }
-      return try derive(system.markets(concernedBy: late), head: head, in: tx)
+      // With the logs of contracts that the late events have revealed.
+      var listed = self
+      listed.filters = all
+      return try listed.derive(system.markets(concernedBy: late), head: head, in: tx)
     }
     if commit { filters = all }
     var applied = ApplyReport()
