@@ -1,0 +1,52 @@
+import Chain
+import Ethereum
+import HTTP
+import Postgres
+import Store
+import TestKit
+import Testing
+
+@testable import JobRunner
+
+/// What a run takes from the database about a chain, and leaves there.
+@Suite struct ChainMemoryTests {
+  private static let memory = EndpointMemory(
+    name: "a", windowLimit: 500, windowMaximum: 1000, aggregateLimit: 20, batchLimit: 3,
+    batchMaximum: 4, logsPerAnswerMax: 10_000, concurrency: 8, knowsBlockHashes: false, score: -300)
+
+  private func chain(_ memory: [EndpointMemory]) throws -> Chain {
+    Chain(
+      name: "toy", chainID: 56,
+      endpoints: [Endpoint(name: "a", url: try EndpointURL("http://a.invalid"))],
+      transport: ScriptedTransport(bodies: []), memory: memory)
+  }
+
+  @Test func whatARunHasLearntTheNextOneKnows() throws {
+    let database = try TemporaryDatabase()
+    let db = try database.connection()
+    func load() throws -> ChainMemory {
+      try db.transaction(.readOnly) { try ChainMemory.load(chainID: 56, in: $0) }
+    }
+    #expect(try load() == ChainMemory(endpoints: [], genesis: nil))
+    let first = try chain([Self.memory])
+    try db.transaction { tx in
+      try Chains.note(genesis: .zero, of: 56, in: tx)
+      try known(tx).store(whatIsNewIn: first, in: tx)
+    }
+    let stored = try load()
+    #expect(stored == ChainMemory(endpoints: first.memory, genesis: .zero))
+    #expect(stored.endpoints[0].windowLimit == 500)
+    #expect(stored.endpoints[0].score == -150)
+  }
+
+  private func known(_ tx: borrowing Transaction) throws -> ChainMemory {
+    try ChainMemory.load(chainID: 56, in: tx)
+  }
+
+  @Test func aLimitThatIsTooLongForTheDatabaseIsCut() {
+    var huge = Self.memory
+    huge.windowLimit = .max
+    #expect(EndpointRecord(huge).windowLimit == .max)
+    #expect(EndpointMemory(EndpointRecord(Self.memory)) == Self.memory)
+  }
+}
