@@ -5,10 +5,10 @@ extension Chain {
   /// Blocks of one window that are proved by their receipts, at most.
   static let proofsMax = 64
 
-  /// The window of a reading, with its doubts.
+  /// The window of a reading, with its doubts. `isAgreed` says that other endpoints have said the
+  /// same already.
   ///
-  /// - Parameter isAgreed: whether other endpoints have said the same already.
-  /// - Throws: `inconsistent` when a log stands outside its block's bloom and nothing speaks for it.
+  /// Throws `inconsistent` when a log stands outside its block's bloom and nothing speaks for it.
   func settle(
     _ reading: WindowReading, of request: WindowRequest, isAgreed: Bool
   ) throws(ChainError) -> Window {

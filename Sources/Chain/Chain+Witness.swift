@@ -54,9 +54,8 @@ extension Chain {
 
   // MARK: Windows
 
-  /// A window as one endpoint tells it, in as many pieces as it needs; never a shorter one.
-  ///
-  /// - Parameter range: what is read of the request.
+  /// The first `range` of what is asked for, as one endpoint tells it, in as many pieces as it
+  /// needs; never a shorter one.
   func readWhole(
     _ request: WindowRequest, _ range: ClosedRange<UInt64>
   ) throws(ChainError) -> WindowReading {
