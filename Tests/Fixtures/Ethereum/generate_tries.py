@@ -21,7 +21,11 @@ def value(place: int, count: int, size: int) -> bytes:
 
 
 cases = [
-    {"count": count, "size": size, "root": ordered_root([value(p, count, size) for p in range(count)])}
+    {
+        "count": count,
+        "size": size,
+        "root": ordered_root([value(place, count, size) for place in range(count)]),
+    }
     for count in COUNTS
     for size in (1, 12, 40, 400)
 ]
