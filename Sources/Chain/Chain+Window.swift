@@ -21,7 +21,8 @@ extension Chain {
   ///     error is `parentMismatch`, and the caller resolves the reorganisation.
   /// - Returns: the window, of at least one block.
   /// - Throws: `parentMismatch`, `inconsistent`, `disagreement`, `tooFewWitnesses`, `refused`,
-  ///   `windowRefused`, `tooLarge`, `unknownBlock` when the endpoint is behind, and the errors of every reading.
+  ///   `windowRefused`, `tooLarge`, `unknownBlock` when the endpoint is
+  ///   behind, and the errors of every reading.
   public func window(
     _ filter: LogFilter, from: UInt64, through: UInt64, everyHeaderFrom: UInt64,
     parent: (number: UInt64, hash: Bytes32)?

@@ -13,8 +13,8 @@ Beside the methods of `Endpoint`:
     dev_stats {reset}                               counters, `unanswered` calls among them
 
 A call that the recording cannot answer is an RPC error, counted in `unanswered`, never a made-up
-number. Header hashes are recorded ones and cannot be computed again. Blooms and receipt roots are true of
-what was recorded.
+number. Header hashes are recorded ones and cannot be computed again. Blooms and receipt roots are
+true of what was recorded.
 """
 
 from __future__ import annotations
