@@ -356,8 +356,8 @@ import Testing
     #expect(result.errors.contains("--deployment"), "\(result.errors)")
   }
 
-  @Test(arguments: [KillingProxy.Moment.before, .after])
-  func survivesKillAtEveryStep(_ moment: KillingProxy.Moment) throws {
+  @Test(arguments: DatabaseProxy.Moment.allCases)
+  func survivesKillAtEveryStep(_ moment: DatabaseProxy.Moment) throws {
     let story = try Story(seed: 762, shape: "moolah", windowBlocks: 9, reorgLimit: 8)
     try story.chain.advance(50)
     let block = try story.finalBlock()
@@ -372,9 +372,18 @@ import Testing
       let copy = try TemporaryDatabase(copyOf: blank.database)
       let target = try story.program(on: copy)
       let arguments = try target.bootstrapArguments(at: block, list)
-      let proxy = try KillingProxy(database: copy)
-      let died = try target.run(arguments, through: proxy, killingAt: step, moment)
-      if !died { break }
+      let proxy = try DatabaseProxy()
+      defer { proxy.stop() }
+      let victim = Victim()
+      proxy.at(.message(step), moment) {
+        victim.kill(SIGKILL)
+        return .cut
+      }
+      let running = target.start(arguments, database: copy.url(through: proxy))
+      try running.launch()
+      victim.name(running.pid)
+      _ = running.wait()
+      guard proxy.isDone else { break }
       kills += 1
       try target.untilUnlocked(arguments)
       let dump = try TableDump(copy.connection())

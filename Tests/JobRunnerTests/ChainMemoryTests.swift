@@ -25,22 +25,18 @@ import Testing
     let database = try TemporaryDatabase()
     let db = try database.connection()
     func load() throws -> ChainMemory {
-      try db.transaction(.readOnly) { try ChainMemory.load(chainID: 56, in: $0) }
+      try db.transaction(.readOnly) { tx in
+        try ChainMemory(ChainMemory.questions.map { try tx.query($0) }, chainID: 56)
+      }
     }
     #expect(try load() == ChainMemory(endpoints: [], genesis: nil))
     let first = try chain([Self.memory])
-    try db.transaction { tx in
-      try Chains.note(genesis: .zero, of: 56, in: tx)
-      try known(tx).store(whatIsNewIn: first, in: tx)
-    }
+    first.expect(genesis: .zero)
+    try load().store(whatIsNewIn: first, on: db)
     let stored = try load()
     #expect(stored == ChainMemory(endpoints: first.memory, genesis: .zero))
     #expect(stored.endpoints[0].windowLimit == 500)
     #expect(stored.endpoints[0].score == -150)
-  }
-
-  private func known(_ tx: borrowing Transaction) throws -> ChainMemory {
-    try ChainMemory.load(chainID: 56, in: tx)
   }
 
   @Test func aLimitThatIsTooLongForTheDatabaseIsCut() {
