@@ -9,8 +9,8 @@ extension Follower {
   /// Calls that are made before their answers are taken in.
   static var baseCallsMax: Int { 10_000 }
 
-  /// Refuses to begin where the contract exists already, as far as a node can tell; asks only before
-  /// anything was read.
+  /// Refuses to begin where the contract exists already, as far as a node can tell; asks only
+  /// before anything was read.
   ///
   /// Most nodes have no state as old as the first block: then the first event of a market that was
   /// never created tells (`checkBeginning(_:in:)`).

@@ -34,8 +34,8 @@ public enum IngestError: Error, Equatable, Sendable, CustomStringConvertible {
       "the node has another block \(block) than the one that was consumed; nothing was filled in"
     case .beginsInMidChain(let block, let evidence):
       "first_block \(block) is in the middle of the contract's life: \(evidence); what came before "
-        + "would be missing. Lower first_block to the block that created the contract, or begin with "
-        + "--bootstrap-at and a list of all positions"
+        + "would be missing. Lower first_block to the block that created the contract, or begin "
+        + "with --bootstrap-at and a list of all positions"
     case .cannotBegin(let block, let reason):
       "--bootstrap-at \(block): \(reason)"
     case .beforeBeginning(let block, let bootstrap):

@@ -71,8 +71,8 @@ extension Moolah {
       insert into market (deployment_id, market_key, loan_token, collateral_token, oracle, irm,
         lltv_wad, broker, total_supply_assets, total_supply_shares, total_borrow_assets,
         total_borrow_shares, last_update, fee_wad, rate_at_target_wad, as_of_block)
-      select b.deployment_id, market_key, loan_token, collateral_token, oracle, irm, lltv_wad, broker,
-        total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares,
+      select b.deployment_id, market_key, loan_token, collateral_token, oracle, irm, lltv_wad,
+        broker, total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares,
         last_update, fee_wad, rate_at_target_wad, c.block_number
       from market_base b join core_base c on c.deployment_id = b.deployment_id
       where b.deployment_id = \(deployment.id) order by market_key

@@ -10,8 +10,8 @@ public struct PositionList: Sendable, Equatable {
   public private(set) var users: [Address] = []
 
   /// Reads lines `market_id,user`, or `market_id` or `market_id,` for a market alone. A heading
-  /// `market_id,user`, empty lines and lines that begin with `#` are passed over; what is said twice
-  /// counts once.
+  /// `market_id,user`, empty lines and lines that begin with `#` are passed over; what is said
+  /// twice counts once.
   public init(csv bytes: some Collection<UInt8>) throws(PositionListError) {
     var reader = PositionListReader()
     var number = 0
@@ -180,8 +180,8 @@ public enum BootstrapError: Error, Equatable, CustomStringConvertible {
     case .wrongParameters(let market):
       "the contract's parameters of market \(market) do not make its id"
     case .incomplete(let shortfalls):
-      "the list is not complete: in \(Set(shortfalls.map(\.market)).count) markets the positions do "
-        + "not add up to the market's totals"
+      "the list is not complete: the positions of \(Set(shortfalls.map(\.market)).count) markets "
+        + "do not add up to their market's totals"
     }
   }
 }

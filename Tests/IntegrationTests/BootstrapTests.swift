@@ -35,7 +35,10 @@ import Testing
     let earliest = try story.value("select min(block_number) from event")
     #expect(earliest.map { $0 > Int64(block) } ?? true)
     let missing = try story.value(
-      "select count(*) from block_range where from_block <= (select bootstrap_block from deployment)"
+      """
+      select count(*) from block_range
+      where from_block <= (select bootstrap_block from deployment)
+      """
     )
     #expect(missing == 0)
   }
@@ -552,8 +555,8 @@ extension Story {
         and b.hash = e.block_hash and b.canonical where e.block_number > \(block)
       """,
       """
-      select concat_ws(' ', 'market', market_key, loan_token, collateral_token, oracle, irm, lltv_wad,
-        coalesce(broker::text, '-'), total_supply_assets, total_supply_shares, total_borrow_assets,
+      select concat_ws(' ', 'market', market_key, loan_token, collateral_token, oracle, irm,
+        lltv_wad, coalesce(broker::text, '-'), total_supply_assets, total_supply_shares, total_borrow_assets,
         total_borrow_shares, case when as_of_block <= \(block)
           and irm = decode(repeat('00', 20), 'hex') then null else last_update end,
         coalesce(fee_wad::text, '-'), coalesce(rate_at_target_wad::text, '-'),
@@ -575,8 +578,8 @@ extension Story {
       from user_operation o join market m on m.id = o.market_id where block_number > \(block)
       """,
       """
-      select concat_ws(' ', 'liquidation', block_number, log_index, market_key, borrower, liquidator,
-        repaid_assets, repaid_shares, seized_assets, bad_debt_assets, bad_debt_shares, write_down,
+      select concat_ws(' ', 'liquidation', block_number, log_index, market_key, borrower,
+        liquidator, repaid_assets, repaid_shares, seized_assets, bad_debt_assets, bad_debt_shares, write_down,
         timestamp, transaction_hash)
       from liquidation l join market m on m.id = l.market_id where block_number > \(block)
       """,
@@ -587,8 +590,8 @@ extension Story {
       "select concat_ws(' ', 'aside', market_key, block_number, log_index) from set_aside",
       "select concat_ws(' ', 'cursor', job, block_number, block_hash) from cursor",
       """
-      select concat_ws(' ', 'position before', market_key, user_address, block_number, supply_shares,
-        borrow_shares, collateral, greatest(b.as_of_block, \(block)))
+      select concat_ws(' ', 'position before', market_key, user_address, block_number,
+        supply_shares, borrow_shares, collateral, greatest(b.as_of_block, \(block)))
       from position_before b join market m on m.id = b.market_id
       where supply_shares + borrow_shares + collateral > 0
       """,

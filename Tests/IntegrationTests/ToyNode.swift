@@ -49,6 +49,7 @@ final class ToyNode: Sendable {
       answers[method]
       ?? {
         switch method {
+        case "eth_getCode": "\"0x\""
         case "eth_chainId": "\"\(Hex.quantity(chainID))\""
         case "eth_getBlockByNumber": header(parameters.first as? String ?? "latest")
         default: "[]"
