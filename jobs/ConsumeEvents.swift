@@ -134,6 +134,9 @@ public struct ConsumeEvents: Job {
     guard try begin(&follower, head: head.number, of: target, in: context, into: &report) else {
       return
     }
+    if target.configuration.events == .foreign {
+      return try consumeForeign(&follower, head: head.number, in: context, into: &report)
+    }
     try reconcile(&follower, head: head, in: context, into: &report)
     try retry(&follower, head: head.number, in: context, into: &report)
     try mend(&follower, head: head.number, in: context, into: &report)
@@ -227,7 +230,15 @@ public struct ConsumeEvents: Job {
     _ follower: inout Follower<some OnChainSystem>, head: BlockHeader, stored: BlockHeader? = nil,
     in context: JobContext, into report: inout RunReport
   ) throws {
-    switch try follower.reconcile(head: head, stored: stored, commit: !context.isDryRun) {
+    try tell(
+      follower.reconcile(head: head, stored: stored, commit: !context.isDryRun), in: context,
+      into: &report)
+  }
+
+  private func tell(
+    _ reconciliation: Reconciliation, in context: JobContext, into report: inout RunReport
+  ) throws {
+    switch reconciliation {
     case .unchanged: break
     case .nodeBehind(let blocks):
       context.log.warning("the node is behind the mirror", ["blocks": blocks])
@@ -436,6 +447,73 @@ public struct ConsumeEvents: Job {
     }
     report.count("open_ranges", ranges.count)
     report.note("\(ranges.count) ranges of blocks are not proved complete (table block_range)")
+    report.worsen(to: .itemFailures)
+  }
+}
+
+// MARK: - Events that another indexer writes
+
+extension ConsumeEvents {
+  /// Applies what is declared; a node is asked for headers only.
+  fileprivate func consumeForeign(
+    _ follower: inout Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
+    into report: inout RunReport
+  ) throws {
+    guard range.first == nil else {
+      throw Failure(
+        .usage,
+        "--from-block: the events of \(follower.deployment.name) are foreign; have the indexer "
+          + "declare the blocks again, and they are read again")
+    }
+    try tell(
+      follower.reconcileStored(commit: !context.isDryRun), in: context, into: &report)
+    try retry(&follower, head: head, in: context, into: &report)
+    if !context.isDryRun {
+      let late = try follower.takeDeclarations(head: head)
+      if late.ranges > 0 { report.count("ranges_declared_late", late.ranges) }
+      contradict(late.contradicted, in: context, into: &report)
+      try follower.mendDeclared(head: head)
+    }
+    try goOnDeclared(&follower, head: head, in: context, into: &report)
+    if !context.isDryRun { try follower.mendDeclared(head: head) }
+    try account(for: follower, head: head, in: context, into: &report)
+  }
+
+  private func goOnDeclared(
+    _ follower: inout Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
+    into report: inout RunReport
+  ) throws {
+    let start = follower.next
+    let last = min(head, range.last ?? .max, maxBlocks.map { start + $0 - 1 } ?? .max)
+    report.count("blocks", 0)
+    report.count("events", 0)
+    while follower.next <= last {
+      if context.isStopping() { return report.stopEarly() }
+      switch try follower.applyDeclared(
+        through: last, head: head, commit: !context.isDryRun)
+      {
+      case .applied(let step):
+        tell(step, into: &report)
+        if context.isDryRun {
+          return report.note("dry run: the first of the pieces was tried, nothing was written")
+        }
+      case .waiting:
+        return report.note("block \(follower.next) is not declared yet")
+      case .contradicted(let blocks):
+        context.log.error(
+          "the node has another block than was declared",
+          ["from": blocks.lowerBound, "to": blocks.upperBound])
+        return contradict(1, in: context, into: &report)
+      }
+    }
+  }
+
+  private func contradict(
+    _ count: Int, in context: JobContext, into report: inout RunReport
+  ) {
+    if count == 0 { return }
+    report.count("declarations_contradicted", count)
+    report.note("the node has other blocks than were declared; what was declared is suspect")
     report.worsen(to: .itemFailures)
   }
 }

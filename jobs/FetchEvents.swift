@@ -70,6 +70,9 @@ public struct FetchEvents: Job {
     _ system: some OnChainSystem, of target: DeploymentContext, in context: JobContext,
     into report: inout RunReport
   ) throws {
+    guard target.configuration.events == .node else {
+      return report.note("\(target.name): events are foreign, and are not fetched")
+    }
     let deployment = try target.registered(on: context.database)
     let settings = target.chainSettings
     let window = windowBlocks ?? settings.windowBlocks

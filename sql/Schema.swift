@@ -15,6 +15,7 @@ public enum Schema {
     migration(6, "endpoints", PackageResources.v0006_endpoints_sql),
     migration(7, "audit", PackageResources.v0007_audit_sql),
     migration(8, "bootstrap", PackageResources.v0008_bootstrap_sql),
+    migration(9, "foreign", PackageResources.v0009_foreign_sql),
   ]
 
   /// What a migration's file is called.

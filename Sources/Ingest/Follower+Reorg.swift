@@ -32,8 +32,16 @@ extension Follower {
     let ancestor = own.first { onChain[$0.number] == $0.hash }
     // A node that is behind, but on our chain, takes nothing back.
     if ancestor?.number == head.number { return .nodeBehind(by: block - head.number) }
-    let kept = try ancestor?.number ?? beforeEverything(own)
+    return try takeBack(own, to: ancestor, commit: commit)
+  }
 
+  /// Takes back the blocks of the deployment's own chain above the common one; nil: all.
+  mutating func takeBack(
+    _ own: [(number: UInt64, hash: Bytes32)], to ancestor: (number: UInt64, hash: Bytes32)?,
+    commit: Bool
+  ) throws -> Reconciliation {
+    let kept = try ancestor?.number ?? beforeEverything(own)
+    let block = cursor.block ?? kept
     cursor = try write(commit: commit) { tx in
       try system.takeBack(to: kept, of: deployment, in: tx)
       try Blocks.orphan(own.filter { $0.number > kept }, chainID: deployment.chainID, in: tx)
@@ -61,7 +69,7 @@ extension Follower {
   }
 
   /// The deployment's own chain, newest first, as far as it may be taken back.
-  private func ancestry(of cursor: Cursor) throws -> [(number: UInt64, hash: Bytes32)] {
+  func ancestry(of cursor: Cursor) throws -> [(number: UInt64, hash: Bytes32)] {
     try db.transaction(.readOnly) { tx in try ancestry(of: cursor, in: tx) }
   }
 

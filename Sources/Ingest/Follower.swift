@@ -28,6 +28,8 @@ public struct Follower<System: OnChainSystem> {
   public internal(set) var bootstrapBlock: UInt64?
   /// Whether it was seen that the contract did not exist before the first block.
   var isBeginningProved = false
+  /// The transaction below which every declaration of a foreign indexer was taken note of.
+  var horizon: Int64 = 0
 
   /// The cursor that all jobs judge the mirror by.
   public static var job: String { "consume-events" }
@@ -147,10 +149,11 @@ public struct Follower<System: OnChainSystem> {
   ///
   /// - Returns: where the cursor stands after it; without `commit` that is where it stood.
   func write(
-    commit: Bool = true, _ body: (borrowing Transaction) throws -> Cursor
+    _ mode: TransactionMode = .readWrite, commit: Bool = true,
+    _ body: (borrowing Transaction) throws -> Cursor
   ) throws -> Cursor {
     do {
-      return try db.transaction { tx in
+      return try db.transaction(mode) { tx in
         try writer.check(in: tx)
         // A cursor that is not there yet cannot be locked.
         if cursor.revision == 0 { try Ledger.lock(deployment.id, in: tx) }

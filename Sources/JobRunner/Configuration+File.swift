@@ -163,6 +163,13 @@ extension ConfigurationObject {
           "address", deployment.address.description,
           "deployment \(twin.name) has the same contract on the same chain")
       }
+      if let other = deployments.first(where: {
+        $0.chain == deployment.chain && $0.events != deployment.events
+      }) {
+        throw object.error(
+          "events", deployment.events.rawValue,
+          "deployment \(other.name) on the same chain has \(other.events): blocks have one writer")
+      }
       try object.finish()
       deployments.append(deployment)
     }
@@ -179,6 +186,9 @@ extension ConfigurationObject {
       "address", "must be 0x and 40 hex digits with a valid checksum"
     ) { Address($0) }
     let firstBlock = try integer("first_block", in: 0...UInt64(Int64.max))
+    let events = try parsed("events", "must be node or foreign", default: EventSource.node) {
+      EventSource(rawValue: $0)
+    }
     var included: [Bytes32] = []
     var excluded: [Bytes32] = []
     if var markets = try object("markets") {
@@ -191,7 +201,7 @@ extension ConfigurationObject {
     }
     return DeploymentConfiguration(
       name: name, chain: chain, system: system, address: address, firstBlock: firstBlock,
-      markets: MarketFilter(include: Set(included), exclude: Set(excluded)))
+      events: events, markets: MarketFilter(include: Set(included), exclude: Set(excluded)))
   }
 
   private mutating func markets(_ key: String) throws(ConfigError) -> [Bytes32] {

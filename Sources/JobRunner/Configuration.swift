@@ -71,6 +71,16 @@ public struct EndpointConfiguration: Equatable, Sendable {
   public let url: SecretSource
 }
 
+/// Who writes table `event`.
+public enum EventSource: String, Sendable, CaseIterable, CustomStringConvertible {
+  /// This program, from a node's logs.
+  case node
+  /// Another indexer; a node is asked for no logs.
+  case foreign
+
+  public var description: String { rawValue }
+}
+
 /// One contract of a system on one chain.
 public struct DeploymentConfiguration: Equatable, Sendable {
   public let name: String
@@ -81,6 +91,8 @@ public struct DeploymentConfiguration: Equatable, Sendable {
   public let address: Address
   /// The first block that can hold an event of the contract.
   public let firstBlock: UInt64
+  /// Who writes the events.
+  public let events: EventSource
   /// The markets that are judged.
   public let markets: MarketFilter
 }

@@ -4,12 +4,15 @@ import CLibPQ
 public enum TransactionMode: Sendable {
   /// READ COMMITTED: each statement sees what was committed before it. For short writes.
   case readWrite
+  /// REPEATABLE READ: one snapshot for what is read; writes that clash with others fail (40001).
+  case repeatableRead
   /// REPEATABLE READ, READ ONLY: one snapshot, and no write can slip in. For reports.
   case readOnly
 
   fileprivate var begin: SQL {
     switch self {
     case .readWrite: "begin isolation level read committed read write"
+    case .repeatableRead: "begin isolation level repeatable read read write"
     case .readOnly: "begin isolation level repeatable read read only"
     }
   }

@@ -31,3 +31,20 @@ extension Blocks {
       parentHash: try row.get(2, Bytes32.self), timestamp: try row.get(3, UInt64.self))
   }
 }
+
+extension Blocks {
+  /// The newest of these blocks that is stored as canonical.
+  public static func newestCanonical(
+    among blocks: [(number: UInt64, hash: Bytes32)], chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> (number: UInt64, hash: Bytes32)? {
+    let rows = try tx.query(
+      """
+      select b.number, b.hash from block b
+      join unnest(\(blocks.map { Int64($0.number) }), \(blocks.map(\.hash))) as own(number, hash)
+        on b.number = own.number and b.hash = own.hash
+      where b.chain_id = \(chainID) and b.canonical order by b.number desc limit 1
+      """)
+    guard let row = rows.first else { return nil }
+    return (try row.get(0, UInt64.self), try row.get(1, Bytes32.self))
+  }
+}

@@ -556,8 +556,8 @@ extension Story {
       """,
       """
       select concat_ws(' ', 'market', market_key, loan_token, collateral_token, oracle, irm,
-        lltv_wad, coalesce(broker::text, '-'), total_supply_assets, total_supply_shares, total_borrow_assets,
-        total_borrow_shares, case when as_of_block <= \(block)
+        lltv_wad, coalesce(broker::text, '-'), total_supply_assets, total_supply_shares,
+        total_borrow_assets, total_borrow_shares, case when as_of_block <= \(block)
           and irm = decode(repeat('00', 20), 'hex') then null else last_update end,
         coalesce(fee_wad::text, '-'), coalesce(rate_at_target_wad::text, '-'),
         greatest(as_of_block, \(block))) from market
@@ -579,8 +579,8 @@ extension Story {
       """,
       """
       select concat_ws(' ', 'liquidation', block_number, log_index, market_key, borrower,
-        liquidator, repaid_assets, repaid_shares, seized_assets, bad_debt_assets, bad_debt_shares, write_down,
-        timestamp, transaction_hash)
+        liquidator, repaid_assets, repaid_shares, seized_assets, bad_debt_assets, bad_debt_shares,
+        write_down, timestamp, transaction_hash)
       from liquidation l join market m on m.id = l.market_id where block_number > \(block)
       """,
       """

@@ -221,8 +221,10 @@ class RecordedNode(Endpoint):
             self.unanswered[str(error)] += 1
             raise RpcError(-32000, f"recording: {error}") from error
 
-    def code(self, address: str, _: Any = "latest") -> str:
-        return "0x01" if address.lower() in self.answers.contracts else "0x"
+    def code(self, address: str, tag: Any = "latest") -> str:
+        """A contract exists from the first recorded log on."""
+        exists = self.resolve_known(tag) >= self.recording.first_block
+        return "0x01" if exists and address.lower() in self.answers.contracts else "0x"
 
     def receipts(self, number: int) -> list[dict[str, Any]]:
         """Receipts of the transactions that are known: those with recorded logs."""
