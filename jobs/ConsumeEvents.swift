@@ -130,14 +130,16 @@ public struct ConsumeEvents: Job {
       chain: target.chain, db: context.database, writer: writer)
 
     if acceptsOpen { return try accept(&follower, in: context, into: &report) }
-    let head = try target.chain.head()
+    let greeting = try target.chain.greet(at: follower.cursor.block)
+    let head = greeting.head
+    if greeting.isStale { report.add(.staleHead(of: target, head)) }
     guard try begin(&follower, head: head.number, of: target, in: context, into: &report) else {
       return
     }
     if target.configuration.events == .foreign {
       return try consumeForeign(&follower, head: head.number, in: context, into: &report)
     }
-    try reconcile(&follower, head: head, in: context, into: &report)
+    try reconcile(&follower, head: head, stored: greeting.stored, in: context, into: &report)
     try retry(&follower, head: head.number, in: context, into: &report)
     try mend(&follower, head: head.number, in: context, into: &report)
     try fillIn(&follower, head: head.number, in: context, into: &report)

@@ -86,7 +86,8 @@ extension Follower {
     return contradicted.count
   }
 
-  /// Derives the markets that have events in declared parts of some blocks, which are verified then.
+  /// Derives the markets that have events in declared parts of some blocks, which then are
+  /// verified.
   private func read(
     _ declarations: [Declaration], in blocks: ClosedRange<UInt64>, head: UInt64,
     in tx: borrowing Transaction
@@ -249,7 +250,8 @@ extension Follower {
 /// What became of an attempt to apply declared events.
 public enum DeclaredStep: Sendable {
   case applied(Step)
-  /// Nothing is declared of the next block, or it is not believed yet, or the node does not have it.
+  /// Nothing is declared of the next block, or it is not believed yet, or the node does not have
+  /// it.
   case waiting
   /// The node has another block at the declared end.
   case contradicted(ClosedRange<UInt64>)

@@ -11,8 +11,8 @@ final class Meanwhile {
   private let outcome = Outcome()
   private let thread: BackgroundThread?
 
-  /// Begins the work on a thread of its own; if that is not worth it, or there is no thread, the work
-  /// waits for `get`.
+  /// Begins the work on a thread of its own; if that is not worth it, or there is no thread, the
+  /// work waits for `get`.
   init(ifWorthIt isWorthIt: Bool, _ work: @escaping () throws -> Void) {
     self.work = work
     let outcome = outcome

@@ -39,10 +39,19 @@ struct Database {
   func open(
     knowing migrations: [Migration], asking questions: [SQL]
   ) throws -> (connection: Connection, answers: [Rows]) {
-    let opened = try open(asking: [Migrator.versionQuestion] + questions)
-    let version = opened.answers[0].count
-    let needed = migrations.count
-    try refuse(Migrator.state(at: version, expected: needed), needed: needed)
+    func checkVersion(_ rows: Rows) throws {
+      let needed = migrations.count
+      try refuse(Migrator.state(at: rows.count, expected: needed), needed: needed)
+    }
+    let opened: (connection: Connection, answers: [Rows])
+    do {
+      opened = try open(asking: [Migrator.versionQuestion] + questions)
+    } catch let error as PostgresError where error.sqlState == "42P01" {
+      // An older schema has not all of the tables that are asked.
+      try checkVersion(open(asking: [Migrator.versionQuestion]).answers[0])
+      throw error
+    }
+    try checkVersion(opened.answers[0])
     return (opened.connection, Array(opened.answers.dropFirst()))
   }
 

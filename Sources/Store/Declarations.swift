@@ -89,8 +89,8 @@ public enum Declarations {
     }
   }
 
-  /// The first block of a range with an event that a transaction wrote which is not older than every
-  /// running one: others of its kind may still come.
+  /// The first block of a range with an event that a transaction wrote which is not older than
+  /// every running one: others of its kind may still come.
   ///
   /// `xmin` has 32 bits and wraps; it is compared within the few transactions that may be running.
   public static func firstUnsettled(

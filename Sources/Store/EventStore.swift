@@ -64,9 +64,9 @@ public enum EventStore {
     }
   }
 
-  /// Every log of these contracts in a range of blocks, in chain order: of a deployment's own blocks
-  /// as far as they are given, of the canonical chain before them. Another deployment of the chain may
-  /// have seen another fork since, and marked the newest blocks by it.
+  /// Every log of these contracts in a range of blocks, in chain order: of a deployment's own
+  /// blocks as far as they are given, of the canonical chain before them. Another deployment of the
+  /// chain may have seen another fork since, and marked the newest blocks by it.
   ///
   /// Memory stays constant.
   public static func forEachLog(

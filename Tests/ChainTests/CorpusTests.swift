@@ -131,6 +131,12 @@ private struct RawHeader: Decodable {
   var parentHash: String
   var timestamp: String
   var logsBloom: String?
+  var transactions: [Whatever]?
+
+  /// Only how many there are counts.
+  struct Whatever: Decodable {
+    init(from decoder: any Decoder) {}
+  }
 
   var header: FetchedHeader? {
     guard let number = Hex.parseQuantity(number), let hash = Bytes32(hash),
@@ -139,9 +145,11 @@ private struct RawHeader: Decodable {
     else { return nil }
     let header = BlockHeader(
       number: number, hash: hash, parentHash: parentHash, timestamp: timestamp)
-    guard let logsBloom else { return FetchedHeader(header: header, bloom: nil) }
+    guard let logsBloom else {
+      return FetchedHeader(header: header, transactionCount: transactions?.count)
+    }
     return Hex.decode(logsBloom).flatMap(Bloom.init(bytes:)).map {
-      FetchedHeader(header: header, bloom: $0)
+      FetchedHeader(header: header, bloom: $0, transactionCount: transactions?.count)
     }
   }
 }
