@@ -163,6 +163,16 @@ import Testing
     try story.checkAgainstACleanRun()
   }
 
+  @Test func aDeclarationThatLeavesTheContractOutIsNone() throws {
+    let story = try ForeignStory(seed: 822, shape: "moolah")
+    try story.chain.advance(10)
+    let head = try story.head()
+    try Indexer(story, 1...head, of: [.zero]).finish()
+    try story.waitUntilSettled()
+    #expect(try story.consume().output.contains("block 1 is not declared yet"))
+    #expect(try story.cursor() == nil)
+  }
+
   // MARK: A node's word
 
   @Test func anEndThatTheNodeContradictsIsSuspect() throws {
@@ -292,7 +302,7 @@ import Testing
   // MARK: Options
 
   @Test func aNodeIsNeverAskedForLogs() throws {
-    let story = try ForeignStory(seed: 860, shape: "moolah")
+    let story = try ForeignStory(seed: 860, shape: "moolah", reorgLimit: 2)
     try story.chain.advance(20)
     let none = try story.consume()
     #expect(none.output.contains("block 1 is not declared yet"), "\(none.output)")
