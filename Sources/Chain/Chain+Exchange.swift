@@ -34,7 +34,7 @@ extension Chain {
     do throws(Trouble) {
       if !endpoints[index].isVerified { try verify(index) }
     } catch {
-      try endOrGiveUp(error, at: index)
+      try endOrGiveUp(error, of: [.chainID], at: index)
       return nothing
     }
     let sent = batches.indices.prefix(endpoints[index].width.value)
@@ -43,7 +43,7 @@ extension Chain {
     for (number, outcome) in zip(sent, deliver(sent.map { batches[$0] }, to: index)) {
       switch outcome {
       case .success(let some): answers[number] = some
-      case .failure(let trouble): try endOrGiveUp(trouble, at: index)
+      case .failure(let trouble): try endOrGiveUp(trouble, of: batches[number], at: index)
       }
     }
     return answers
@@ -70,7 +70,7 @@ extension Chain {
       switch outcome {
       case .success(let some): answers += some
       case .failure(let trouble):
-        try endOrGiveUp(trouble, at: index)
+        try endOrGiveUp(trouble, of: batch, at: index)
         answers += try exchangeAlone(batch)
       }
     }
@@ -139,13 +139,16 @@ extension Chain {
 
   /// For trouble that is not recovered from here: throws what ends the run, and no longer uses an
   /// endpoint that cannot help.
-  func endOrGiveUp(_ trouble: Trouble, at index: Int) throws(ChainError) {
+  func endOrGiveUp(
+    _ trouble: Trouble, of calls: [RPCCall], at index: Int
+  ) throws(ChainError) {
     switch trouble {
     case .final(let error): throw error
     case .foreign(let error): try banish(index, after: error)
     case .useless(let cause):
       let error = ChainError.unavailable(
-        endpoint: endpoints[index].endpoint.name, method: "batch", cause: cause, attempts: 1)
+        endpoint: endpoints[index].endpoint.name, method: Self.methods(of: calls),
+        cause: cause, attempts: 1)
       try setAside(index, after: error)
     case .passing, .rateLimited, .unknownBlock, .batchRefused, .answerTooLarge: return
     }

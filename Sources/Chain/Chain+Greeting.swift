@@ -139,7 +139,7 @@ extension Chain {
     } else {
       learn(from: trouble, of: parcel)
     }
-    try endOrGiveUp(trouble, at: parcel.index)
+    try endOrGiveUp(trouble, of: parcel.calls, at: parcel.index)
   }
 
   // MARK: Choosing
