@@ -170,6 +170,13 @@ public struct ScanLiquidations: Job {
     _ judgement: Judgement, of reading: Reading<some OnChainSystem>, at timestamp: UInt64,
     _ target: DeploymentContext, into report: inout RunReport
   ) {
+    if reading.openRanges > 0 {
+      report.count("open_ranges", reading.openRanges)
+      report.note(
+        "\(target.name): verdicts rest on \(reading.openRanges) ranges of blocks that are not "
+          + "proved complete (table block_range)")
+      report.worsen(to: .itemFailures)
+    }
     report.count("positions", judgement.positions)
     report.count("healthy", judgement.healthy)
     report.count("liquidatable", judgement.liquidatable)

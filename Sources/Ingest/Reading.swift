@@ -10,6 +10,8 @@ public struct Reading<System: OnChainSystem> {
   public let deployment: Deployment
   public let block: BlockMark
   public private(set) var book: System.Book
+  /// Ranges of blocks up to this one whose logs are not proved to be all.
+  public let openRanges: Int
 
   /// Nil: a block of the past, which does not move with the mirror.
   private let cursor: Cursor?
@@ -18,7 +20,7 @@ public struct Reading<System: OnChainSystem> {
   public init?(
     _ system: System, of deployment: Deployment, markets: MarketFilter, on db: Connection
   ) throws {
-    let read: (Cursor, BlockMark, System.Book)? = try db.transaction(.readOnly) { tx in
+    let read: (Cursor, BlockMark, System.Book, Int)? = try db.transaction(.readOnly) { tx in
       let cursor = try Cursor.read(Follower<System>.job, of: deployment.id, in: tx)
       guard let number = cursor.block, let hash = cursor.hash,
         let header = try Blocks.header(
@@ -26,14 +28,16 @@ public struct Reading<System: OnChainSystem> {
       else { return nil }
       let block = BlockMark(header)
       let book = try system.book(of: deployment, markets: markets, at: block, in: tx)
-      return (cursor, block, book)
+      let open = try Ledger.open(of: deployment.id, through: number, in: tx).count
+      return (cursor, block, book, open)
     }
-    guard let (cursor, block, book) = read else { return nil }
+    guard let (cursor, block, book, open) = read else { return nil }
     self.system = system
     self.deployment = deployment
     self.cursor = cursor
     self.block = block
     self.book = book
+    openRanges = open
   }
 
   /// The last block that was consumed; nil: none yet.
@@ -58,7 +62,7 @@ public struct Reading<System: OnChainSystem> {
     _ system: System, of deployment: Deployment, markets: MarketFilter, at header: BlockHeader,
     below reached: BlockMark, on db: Connection
   ) throws {
-    let read: System.Book? = try db.transaction(.readOnly) { tx in
+    let read: (System.Book, Int)? = try db.transaction(.readOnly) { tx in
       let cursor = try Cursor.read(Follower<System>.job, of: deployment.id, in: tx)
       guard cursor.hash == reached.hash else { throw CursorError.moved }
       let bootstrap = try Deployments.bootstrapBlock(of: deployment.id, in: tx)
@@ -77,15 +81,17 @@ public struct Reading<System: OnChainSystem> {
         _ = try system.apply(
           [log], of: deployment, times: [log.blockNumber: timestamp], finality: .max, to: &mirror)
       }
-      return try system.book(
+      let book = try system.book(
         from: mirror, of: deployment, markets: markets, at: BlockMark(header), in: tx)
+      return (book, try Ledger.open(of: deployment.id, through: header.number, in: tx).count)
     }
-    guard let book = read else { return nil }
+    guard let (book, open) = read else { return nil }
     self.system = system
     self.deployment = deployment
     cursor = nil
     block = BlockMark(header)
     self.book = book
+    openRanges = open
   }
 
   /// Asks the chain, at the book's block, what the book does not know.

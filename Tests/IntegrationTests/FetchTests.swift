@@ -106,6 +106,10 @@ import Testing
     let open = try story.program.run("consume-events")
     #expect(open.exit == 1)
     #expect(open.output.contains("open_ranges"))
+    // What is judged on them says so.
+    let scan = try story.program.run("scan-liquidations")
+    #expect(scan.exit == 1)
+    #expect(scan.output.contains("not proved complete"), "\(scan.output)")
     let refused = try story.program.run("consume-events", "--accept-open", "--from-block", "0")
     #expect(refused.exit == 64)
     try story.program.succeed(
