@@ -141,10 +141,9 @@ public struct ConsumeEvents: Job {
     }
     try reconcile(&follower, head: head, stored: greeting.stored, in: context, into: &report)
     try retry(&follower, head: head.number, in: context, into: &report)
-    try mend(&follower, head: head.number, in: context, into: &report)
     try fillIn(&follower, head: head.number, in: context, into: &report)
     try goOn(&follower, head: head.number, of: target, in: context, into: &report)
-    // What this run has revealed is read at once.
+    // The head first: what is open, also what this run has revealed, takes the time that is left.
     try mend(&follower, head: head.number, in: context, into: &report)
     context.tellNotices(of: try target.chain, into: &report)
     try account(for: follower, head: head.number, in: context, into: &report)
@@ -360,20 +359,35 @@ public struct ConsumeEvents: Job {
     in context: JobContext, into report: inout RunReport
   ) throws {
     var rest = open
+    var shared: Set<Bytes32> = []
     while true {
-      if context.isStopping() { return report.stopEarly() }
+      if context.isStopping() {
+        report.stopEarly()
+        break
+      }
       let read: ClosedRange<UInt64>
       do {
-        let step = try follower.mend(rest, head: head)
-        report.count("late_events", step.applied.applied)
-        report.count("blocks_read_again", step.range.count)
-        read = step.range
-      } catch let error as ChainError where error.isAboutItsRange {
-        context.log.warning("an open range could not be read", ["error": error.description])
-        read = try follower.noteFailure(error.description, of: rest)
+        let mended = try follower.mend(rest, head: head)
+        report.count("late_events", mended.step.applied.applied)
+        report.count("blocks_read_again", mended.step.range.count)
+        shared.formUnion(mended.shared)
+        read = mended.step.range
+      } catch  where Self.isAboutOneRange(error) {
+        context.log.warning("an open range could not be read", ["error": "\(error)"])
+        read = try follower.noteFailure("\(error)", of: rest)
       }
-      guard read.upperBound < open.range.blocks.upperBound else { return }
+      guard read.upperBound < open.range.blocks.upperBound else { break }
       rest.range.blocks = read.upperBound + 1...open.range.blocks.upperBound
+    }
+    if !shared.isEmpty { try follower.derive(shared, head: head) }
+  }
+
+  /// Whether other ranges may well be read although this one cannot.
+  private static func isAboutOneRange(_ error: any Error) -> Bool {
+    switch error {
+    case let error as ChainError: error.isAboutItsRange || error.isOfMissingBlocks
+    case is IngestError: true
+    default: false
     }
   }
 

@@ -16,6 +16,7 @@ public enum Schema {
     migration(7, "audit", PackageResources.v0007_audit_sql),
     migration(8, "bootstrap", PackageResources.v0008_bootstrap_sql),
     migration(9, "foreign", PackageResources.v0009_foreign_sql),
+    migration(10, "completeness", PackageResources.v0010_completeness_sql),
   ]
 
   /// What a migration's file is called.

@@ -67,6 +67,14 @@ public enum ChainError: Error, Equatable, Sendable {
     }
   }
 
+  /// Whether the nodes, or enough of them, do not have the blocks that were asked for.
+  public var isOfMissingBlocks: Bool {
+    switch self {
+    case .unknownBlock, .tooFewWitnesses: true
+    default: false
+    }
+  }
+
   /// Whether the same run, later, may well succeed.
   public var isTransient: Bool {
     switch self {

@@ -69,9 +69,16 @@ public struct Fetcher<System: OnChainSystem> {
   private func keep(_ read: ReadWindow, before: BlockHeader?) throws -> Bool {
     let window = read.window
     return try db.transaction { tx in
-      try Ledger.lock(deployment.id, in: tx)
+      // The cursor first and the ledger after it, as the follower does: so they cannot deadlock.
       let cursor = try Cursor.read(Follower<System>.job, of: deployment.id, in: tx)
       try cursor.hold(Follower<System>.job, of: deployment.id, in: tx)
+      try Ledger.lock(deployment.id, in: tx)
+      // One that is not there yet cannot be held; the follower makes it with the ledger locked.
+      if cursor.revision == 0,
+        try Cursor.read(Follower<System>.job, of: deployment.id, in: tx) != cursor
+      {
+        throw CursorError.moved
+      }
       if let block = cursor.block, block >= window.range.lowerBound { return false }
       let headers = (before.map { [$0] } ?? []) + window.headers
       if let block = try Blocks.contradicted(by: headers, chainID: deployment.chainID, in: tx) {

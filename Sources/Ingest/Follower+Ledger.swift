@@ -84,7 +84,7 @@ extension Follower {
   public func open() throws -> [Ledger.OpenRange] {
     guard let block = cursor.block else { return [] }
     return try db.transaction(.readOnly) { tx in
-      try Ledger.open(of: deployment.id, through: block, in: tx)
+      try Ledger.open(of: deployment.id, from: begin, through: block, in: tx)
     }
   }
 
@@ -104,16 +104,23 @@ extension Follower {
 
   /// Reads the first window of an open range again; late events are added and derived.
   ///
-  /// - Returns: what was read; less than the range if the window is smaller.
-  public mutating func mend(_ open: Ledger.OpenRange, head: UInt64) throws -> Step {
+  /// - Returns: what was read, less than the range if the window is smaller, and the markets of
+  ///   logs that others may have stored: to be derived when the range is done.
+  public mutating func mend(
+    _ open: Ledger.OpenRange, head: UInt64
+  ) throws -> (step: Step, shared: Set<Bytes32>) {
     let addresses = Set(filters.filter { $0.value == open.filterVersion }.keys)
     return try readAgain(
-      open.range.blocks, of: addresses, attempts: open.range.attempts, head: head
-    ).step
+      open.range.blocks, of: addresses, attempts: open.range.attempts,
+      everyHeader: open.range.state == .suspect, head: head)
   }
 
   /// Says that a range is complete although nothing proves it.
+  ///
+  /// Only up to the cursor: what lies above it was not applied.
   public mutating func accept(_ blocks: ClosedRange<UInt64>, reason: String) throws {
+    guard let block = cursor.block, block >= blocks.lowerBound else { return }
+    let blocks = blocks.lowerBound...min(block, blocks.upperBound)
     _ = try write { tx in
       for open in try Ledger.open(of: deployment.id, through: blocks.upperBound, in: tx)
       where open.range.blocks.overlaps(blocks) {
@@ -138,11 +145,11 @@ extension Follower {
   /// Markets with late events are derived again, in the same transaction: a late event is late only
   /// once.
   private mutating func readAgain(
-    _ blocks: ClosedRange<UInt64>, of addresses: Set<Address>, attempts: Int, head: UInt64,
-    commit: Bool = true
+    _ blocks: ClosedRange<UInt64>, of addresses: Set<Address>, attempts: Int,
+    everyHeader: Bool = false, head: UInt64, commit: Bool = true
   ) throws -> (step: Step, shared: Set<Bytes32>) {
-    // Every header where few blocks are in doubt, or where they may still be taken back.
-    let isShort = blocks.upperBound - blocks.lowerBound < limits.reorg
+    // Every header where blocks are in doubt or few, or where they may still be taken back.
+    let isShort = everyHeader || blocks.upperBound - blocks.lowerBound < limits.reorg
     var reader = WindowReader(
       system: system, deployment: deployment, limits: limits, chain: chain,
       everyHeaderFrom: isShort ? blocks.lowerBound : limits.finality(of: head),

@@ -103,9 +103,10 @@ public struct Follower<System: OnChainSystem> {
 
   private mutating func apply(_ read: ReadWindow, head: UInt64, commit: Bool = true) throws -> Step
   {
+    var read = read
     let window = read.window
     let finality = limits.finality(of: head)
-    let times = BlockTimes(
+    var times = BlockTimes(
       window.headers.map { ($0.number, $0.timestamp) }, uniquingKeysWith: { first, _ in first })
     guard let end = window.headers.last, end.number == window.range.upperBound else {
       preconditionFailure("a window comes with the header of its last block")
@@ -118,17 +119,25 @@ public struct Follower<System: OnChainSystem> {
     var stored: System.Mirror?
     cursor = try write(commit: commit) { tx in
       try checkHeaders(of: read, in: tx)
+      // Others may have stored events of these blocks: they are applied with those of the window.
+      if try EventStore.holdsAny(in: window.range, chainID: deployment.chainID, in: tx) {
+        try Blocks.append(
+          read.headersBefore + window.headers, chainID: deployment.chainID, in: tx)
+        (read, times) = try union(of: read, in: tx)
+      }
+      let logs = read.window.logs
+      let logTimes = times
       var mirror = try system.mirror(
-        touchedBy: window.logs, after: previous.take(), of: deployment, in: tx)
+        touchedBy: logs, after: previous.take(), of: deployment, in: tx)
       // The server takes the events while the mirror is worked out.
-      let applying = Meanwhile(ifWorthIt: window.logs.count >= Self.logsForAThread) {
+      let applying = Meanwhile(ifWorthIt: logs.count >= Self.logsForAThread) {
         applied = try system.apply(
-          window.logs, of: deployment, times: times, finality: finality, to: &mirror)
+          logs, of: deployment, times: logTimes, finality: finality, to: &mirror)
       }
       defer { applying.wait() }
       try Blocks.append(
         read.headersBefore + window.headers, chainID: deployment.chainID, in: tx)
-      _ = try EventStore.append(window.logs, chainID: deployment.chainID, in: tx)
+      _ = try EventStore.append(logs, chainID: deployment.chainID, in: tx)
       try applying.get()
       try checkBeginning(applied, in: tx)
       try system.store(&mirror, of: deployment, in: tx)
@@ -142,7 +151,31 @@ public struct Follower<System: OnChainSystem> {
       self.filters = filters
       unlisted.subtract(filters.keys)
     }
-    return Step(window, applied: applied)
+    return Step(read.window, applied: applied)
+  }
+
+  /// The window with the canonical events of its blocks that are stored already. If it lacks one,
+  /// the endpoint has withheld it, and maybe more: the window is in doubt.
+  private func union(
+    of read: ReadWindow, in tx: borrowing Transaction
+  ) throws -> (ReadWindow, BlockTimes) {
+    var read = read
+    var times = BlockTimes(
+      read.window.headers.map { ($0.number, $0.timestamp) }, uniquingKeysWith: { one, _ in one })
+    let stored = try EventStore.logs(
+      of: read.watched, in: read.window.range, chainID: deployment.chainID, tx: tx)
+    let given = Set(read.window.logs.map { LogPlace(block: $0.blockNumber, index: $0.logIndex) })
+    let lacking = stored.logs.filter {
+      !given.contains(LogPlace(block: $0.blockNumber, index: $0.logIndex))
+    }
+    if lacking.isEmpty { return (read, times) }
+    read.window.logs = (read.window.logs + lacking).sorted {
+      ($0.blockNumber, $0.logIndex) < ($1.blockNumber, $1.logIndex)
+    }
+    read.window.doubts.append(
+      Doubt(blocks: read.window.range, reason: .withheld, endpoint: chain.endpointName))
+    times.merge(stored.times) { one, _ in one }
+    return (read, times)
   }
 
   /// A transaction of the writer.
@@ -225,6 +258,12 @@ public struct Step: Sendable {
     doubts = window.doubts
     self.applied = applied
   }
+}
+
+/// Where a log stands on its chain.
+private struct LogPlace: Hashable {
+  let block: UInt64
+  let index: UInt32
 }
 
 /// Ends a transaction that was only a rehearsal.

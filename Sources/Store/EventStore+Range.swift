@@ -19,6 +19,18 @@ extension EventStore {
     return (logs, times)
   }
 
+  /// Whether any event of these blocks is stored. One look at the index.
+  public static func holdsAny(
+    in blocks: ClosedRange<UInt64>, chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> Bool {
+    try tx.query(
+      """
+      select exists (select from event where chain_id = \(chainID)
+        and block_number between \(blocks.lowerBound) and \(blocks.upperBound))
+      """
+    ).first?.get(0, Bool.self) ?? true
+  }
+
   /// The last block that a piece of at most `logsMax` logs from `first` on can hold whole; `last`
   /// if there are no more. A block with more logs than that is a piece of its own.
   public static func pieceEnd(

@@ -44,8 +44,48 @@ public enum Ledger {
 
   // MARK: Ranges
 
-  /// What is not verified, up to a block.
+  /// What is not verified, up to a block; from `begin` on, also what nothing is said of.
   public static func open(
+    of deployment: Int32, from begin: UInt64? = nil, through block: UInt64,
+    in tx: borrowing Transaction
+  ) throws -> [OpenRange] {
+    let said = try openRanges(of: deployment, through: block, in: tx)
+    guard let begin, begin <= block else { return said }
+    return try said + holes(in: begin...block, of: deployment, in: tx)
+  }
+
+  /// Blocks that no range of a filter version holds. Every writer sees to it that there are none.
+  private static func holes(
+    in blocks: ClosedRange<UInt64>, of deployment: Int32, in tx: borrowing Transaction
+  ) throws -> [OpenRange] {
+    let gaps = try tx.query(
+      """
+      select v.filter_version, gaps.first, gaps.last
+      from (select distinct filter_version from watched where deployment_id = \(deployment)) v,
+      lateral (
+        select lag(edge.last, 1, \(blocks.lowerBound) - 1) over (order by edge.first) + 1 as first,
+          edge.first - 1 as last
+        from (
+          select greatest(from_block, \(blocks.lowerBound)) as first,
+            least(to_block, \(blocks.upperBound)) as last
+          from block_range r
+          where r.deployment_id = \(deployment) and r.filter_version = v.filter_version
+            and from_block <= \(blocks.upperBound) and to_block >= \(blocks.lowerBound)
+          union all select \(blocks.upperBound) + 1, \(blocks.upperBound) + 1
+        ) edge
+      ) gaps
+      where gaps.first <= gaps.last order by gaps.first, v.filter_version
+      """)
+    return try gaps.map { row in
+      OpenRange(
+        filterVersion: try row.get(0, Int32.self),
+        range: LedgerRange(
+          try row.get(1, UInt64.self)...row.get(2, UInt64.self), .missing,
+          reason: "not in the ledger"))
+    }
+  }
+
+  private static func openRanges(
     of deployment: Int32, through block: UInt64, in tx: borrowing Transaction
   ) throws -> [OpenRange] {
     try tx.query(
@@ -93,7 +133,9 @@ public enum Ledger {
   ) throws -> Set<Address> {
     var open: Set<Address> = []
     for version in Set(filters.values).sorted() {
-      let isWhole = try ranges(of: version, deployment: deployment, in: tx).contains {
+      let isWhole = try ranges(
+        of: version, around: blocks, deployment: deployment, in: tx
+      ).contains {
         $0.state == .verified && $0.blocks.contains(blocks.lowerBound)
           && $0.blocks.contains(blocks.upperBound)
       }
@@ -113,7 +155,10 @@ public enum Ledger {
     {
       return
     }
-    try change(versions, of: deployment, in: tx) { $0.set(range) }
+    // What does not touch the blocks is not read.
+    let first = range.blocks.lowerBound > 0 ? range.blocks.lowerBound - 1 : 0
+    let last = range.blocks.upperBound < .max ? range.blocks.upperBound + 1 : .max
+    try change(versions, around: first...last, of: deployment, in: tx) { $0.set(range) }
   }
 
   /// Forgets everything above a block, and the contracts that are watched no longer.
@@ -134,7 +179,7 @@ public enum Ledger {
           and w.filter_version = r.filter_version)
       """)
     let versions = Set(try filters(of: deployment, in: tx).values)
-    try change(versions, of: deployment, in: tx) { coverage in
+    try change(versions, around: (block ?? 0)...UInt64.max, of: deployment, in: tx) { coverage in
       if let block { coverage.cut(above: block) } else { coverage = Coverage() }
     }
   }
@@ -144,7 +189,9 @@ public enum Ledger {
     at block: UInt64, of deployment: Int32, in tx: borrowing Transaction
   ) throws {
     let versions = Set(try filters(of: deployment, in: tx).values)
-    try change(versions, of: deployment, in: tx) { $0.cut(below: block) }
+    try change(versions, around: 0...block, of: deployment, in: tx) {
+      $0.cut(below: block)
+    }
   }
 
   /// Lengthens the last range of each version; false if some version does not end verified where
@@ -165,12 +212,13 @@ public enum Ledger {
   }
 
   private static func change(
-    _ versions: Set<Int32>, of deployment: Int32, in tx: borrowing Transaction,
-    _ body: (inout Coverage) -> Void
+    _ versions: Set<Int32>, around blocks: ClosedRange<UInt64>, of deployment: Int32,
+    in tx: borrowing Transaction, _ body: (inout Coverage) -> Void
   ) throws {
     try lock(deployment, in: tx)
     for version in versions.sorted() {
-      let before = Coverage(try ranges(of: version, deployment: deployment, in: tx))
+      let before = Coverage(
+        try ranges(of: version, around: blocks, deployment: deployment, in: tx))
       var after = before
       body(&after)
       let gone = before.ranges.filter { !after.ranges.contains($0) }
@@ -193,14 +241,17 @@ public enum Ledger {
     }
   }
 
-  /// The ranges of one filter version, ascending.
+  /// The ranges of one filter version that have a block among those, ascending.
   static func ranges(
-    of version: Int32, deployment: Int32, in tx: borrowing Transaction
+    of version: Int32, around blocks: ClosedRange<UInt64> = 0...UInt64.max, deployment: Int32,
+    in tx: borrowing Transaction
   ) throws -> [LedgerRange] {
     try tx.query(
       """
       select from_block, to_block, state, reason, attempts from block_range
-      where deployment_id = \(deployment) and filter_version = \(version) order by from_block
+      where deployment_id = \(deployment) and filter_version = \(version)
+        and from_block <= \(Int64(clamping: blocks.upperBound)) and to_block >= \(blocks.lowerBound)
+      order by from_block
       """
     ).map { try range($0, from: 0) }
   }

@@ -55,11 +55,36 @@ import Testing
       ]
       for run in runs { try run.launch() }
       usleep(UInt32(20_000 * round))
-      if round % 2 == 0 { runs[round % 3].kill() }
-      for run in runs { _ = run.wait() }
+      let killed = round % 2 == 0 ? round % 3 : nil
+      if let killed { runs[killed].kill() }
+      for (index, run) in runs.enumerated() {
+        let result = run.wait()
+        if index != killed { #expect(result.exit == 0, "\(result.output)\(result.errors)") }
+      }
       try story.chain.advance(5)
     }
     try story.consume()
+    try story.checkAgainstACleanRun()
+    let open = try story.openRanges()
+    #expect(open == [])
+  }
+
+  /// What a fetch has stored is canonical, whatever the node says to the follower later.
+  @Test(arguments: 0..<4)
+  func whatAFetchHasStoredIsAppliedAlthoughTheNodeWithholdsItLater(skip: Int) throws {
+    let story = try Story(seed: 811, shape: "moolah", windowBlocks: 4, reorgLimit: 6)
+    try story.chain.advance(120)
+    for shard in [3, 1, 2] {
+      try story.program.succeed("fetch-events", "--shard", "\(shard)/3")
+    }
+    try story.chain.ask([
+      "do": "fault", "method": "eth_getLogs", "empty_logs": true, "skip": 2 * skip, "count": 1,
+    ])
+    var exits: [Int32] = []
+    for _ in 0..<4 where exits.last != 0 {
+      exits.append(try story.program.run("consume-events").exit)
+    }
+    #expect(exits.last == 0, "\(exits)")
     try story.checkAgainstACleanRun()
     let open = try story.openRanges()
     #expect(open == [])

@@ -107,6 +107,22 @@ import Testing
       ])
   }
 
+  /// Complete is what is covered, not only what has no bad row.
+  @Test func blocksThatNoRangeHoldsAreOpen() throws {
+    let ground = try Ground()
+    let one = try ground.watch([Ground.core])
+    let two = try ground.watch([Address(tail: 1)])
+    try ground.note(LedgerRange(10...12, .verified), [one])
+    try ground.note(LedgerRange(15...20, .verified), [one])
+    try ground.note(LedgerRange(8...19, .verified), [two])
+    let open = try ground.db.transaction(.readOnly) { tx in
+      try Ledger.open(of: ground.deployment, from: 10, through: 20, in: tx)
+    }
+    #expect(open.map(\.filterVersion) == [one, two])
+    #expect(open.map(\.range.blocks) == [13...14, 20...20])
+    #expect(open.allSatisfy { $0.range.state == .missing })
+  }
+
   @Test func takingBackForgetsBlocksAndContracts() throws {
     let ground = try Ground()
     let one = try ground.watch([Ground.core])

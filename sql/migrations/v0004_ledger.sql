@@ -42,14 +42,3 @@ join cursor c on c.deployment_id = d.id and c.job = 'consume-events'
 join lateral (select distinct filter_version as version from watched w where w.deployment_id = d.id) v
   on true
 where c.block_number >= d.first_block;
-
--- How much of the chain each deployment's mirror stands on, and what is open.
-create view completeness as
-select d.name as deployment, c.block_number as cursor_block,
-  count(r.*) filter (where r.state <> 'verified') as open_ranges,
-  min(r.from_block) filter (where r.state <> 'verified') as first_open_block,
-  count(r.*) filter (where r.state <> 'verified') = 0 and c.block_number is not null as is_complete
-from deployment d
-left join cursor c on c.deployment_id = d.id and c.job = 'consume-events'
-left join block_range r on r.deployment_id = d.id and r.from_block <= c.block_number
-group by d.name, c.block_number;
