@@ -80,7 +80,7 @@ extension Follower {
       try Ledger.note(
         LedgerRange(
           declaration.blocks.clamped(to: blocks), .suspect,
-          reason: "the node has another block \(declaration.blocks.upperBound) than was declared"),
+          reason: "the node has another block \(declaration.blocks.upperBound) than declared"),
         of: Set(filters.values), deployment: deployment.id, in: tx)
     }
     return contradicted.count
