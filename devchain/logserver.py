@@ -1,12 +1,14 @@
 """A node with a million distinct Moolah logs, for figures such as "logs a second of a backfill".
 
     python -m devchain.logserver [--logs 1000000] [--port 0] [--markets 40] [--users 20000]
+                                 [--receipts]
 
 Prints one JSON line when everything is in memory: port, core, range, how many logs, and their mean
 size. The logs obey the mirror rules (amounts and shares follow the contract's formulas, nothing
 goes below zero), headers link up with hashes that can be computed again, and blooms are true.
 `eth_getLogs` is served from prepared text; calls answer what a program asks on meeting a market,
-and `market` and `position` at the last block only.
+and `market` and `position` at the last block only. With `--receipts`, which takes twice as long to
+start, full transactions and receipts are served as well, and the headers' roots are true.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from . import formulas
 from . import signatures as sig
 from .abi import encode, topic
 from .blocks import Block
+from .bloom import bloom_bits
 from .bulkserver import BulkServer
+from .bulktries import ordered_root, receipt_bytes
 from .encoding import ZERO_ADDRESS, ZERO_HASH, from_hex, keccak, to_hex
 from .endpoint import Endpoint, LogFilter
 from .formulas import Market, Position
@@ -39,6 +43,10 @@ _BLOCK_SECONDS = 3
 _START_TIME = 1_700_000_000
 _CHAIN_ID = 56
 _LLTV = 86 * 10**16
+_GAS = 150_000
+_BASE_FEE = 10**9
+_TRANSACTION_KIND = 2
+_CALL_DATA = "0x" + "ab" * 132
 _TOPICS = {name: topic(signature) for name, signature in sig.EVENTS.items()}
 _OPERATIONS = ("Supply", "Withdraw", "SupplyCollateral", "WithdrawCollateral", "Borrow", "Repay")
 _WEIGHTS = (22, 10, 14, 5, 30, 19)
@@ -46,7 +54,7 @@ _WEIGHTS = (22, 10, 14, 5, 30, 19)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A log before it has a place."""
+    """A log before it has a place; logs of one transaction stand side by side."""
 
     address: str
     topics: tuple[str, ...]
@@ -66,6 +74,26 @@ class Served:
     start: int
     core: int
     end: int
+    transactions: list[Told]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A transaction of a served block, and where its logs stand in the text of all."""
+
+    hash: str
+    bloom: bytes
+    start: int
+    end: int
+
+
+class RootedBlock(Block):
+    """A block that was told its roots."""
+
+    roots: dict[str, str] = {}
+
+    def header_fields(self) -> dict[str, str]:
+        return super().header_fields() | self.roots
 
 
 class Book:
@@ -205,16 +233,21 @@ class Cast:
 class LogServer(Endpoint):
     """The prepared chain as a node."""
 
-    def __init__(self, logs: int, markets: int, users: int, seed: int) -> None:
+    def __init__(
+        self, logs: int, markets: int, users: int, seed: int, *, has_receipts: bool = False
+    ) -> None:
         super().__init__(_CHAIN_ID)
+        self.has_receipts = has_receipts
         rng = random.Random(seed)
         self.cast = Cast(*(_address(name, 0) for name in ("core", "irm", "oracle", "loan", "fees")))
+        self.sender = _address("sender", 0)
         names = [_address("user", index) for index in range(users)]
         self.books = [Book(index, rng, names, self.cast) for index in range(markets)]
         self.blocks: list[Served] = []
         self.text = bytearray()
         self.numbers: dict[str, int] = {}
         self.named: dict[str, int] = {}
+        self.places: dict[str, tuple[int, int]] = {}
         self.log_count = 0
         self._fill(logs, rng)
         self.view = memoryview(self.text)
@@ -224,6 +257,8 @@ class LogServer(Endpoint):
         )
         self._describe_contracts()
         self.methods |= {"eth_call": self.eth_call}
+        if not has_receipts:
+            del self.methods["eth_getBlockReceipts"], self.methods["eth_getTransactionReceipt"]
 
     # MARK: filling
 
@@ -246,24 +281,37 @@ class LogServer(Endpoint):
     def _seal(self, entries: list[Entry], timestamp: int) -> None:
         number = len(self.blocks)
         parent = self.blocks[-1].hash if self.blocks else ZERO_HASH
-        block = Block(number, parent, timestamp, 10**9, 10**9, 0)
+        transactions: dict[str, list[Entry]] = {}
+        for entry in entries:
+            seed = b"%d/%d" % (number, entry.transaction)
+            transactions.setdefault(f"0x{hashlib.sha256(seed).hexdigest()}", []).append(entry)
+        block = RootedBlock(number, parent, timestamp, _BASE_FEE, _BASE_FEE, 0)
+        block.gas_used = _GAS * len(transactions)
+        blooms = _blooms(transactions) if self.has_receipts else []
+        if blooms:
+            block.roots = _roots(transactions, blooms)
         block.seal([(entry.address, list(entry.topics)) for entry in entries], [])
-        transactions: dict[str, None] = {}
         start = core = len(self.text)
-        for index, entry in enumerate(entries):
-            transaction = hashlib.sha256(b"%d/%d" % (number, entry.transaction)).hexdigest()
-            transactions[f"0x{transaction}"] = None
+        log = 0
+        told = []
+        for index, (name, group) in enumerate(transactions.items()):
             before = len(self.text)
-            self.text += _line(entry, block, transaction, index).encode()
-            if entry.address == self.cast.irm:
-                assert core == before, "out of order"
-                core = len(self.text)
+            for entry in group:
+                is_in_order = entry.address != self.cast.irm or core == len(self.text)
+                assert is_in_order, "the rate model's logs stand first"
+                self.text += _line(entry, block, name, index, log).encode()
+                log += 1
+                if entry.address == self.cast.irm:
+                    core = len(self.text)
+            if blooms:
+                told.append(Told(name, blooms[index], before, len(self.text)))
+                self.places[name] = (number, index)
         self.log_count += len(entries)
         header = block.as_json(False) | {"transactions": list(transactions)}
         text = json.dumps(header, separators=(",", ":")).encode()
         self.numbers[block.hash] = number
         self.named[hex(number)] = number
-        self.blocks.append(Served(block.hash, text, start, core, len(self.text)))
+        self.blocks.append(Served(block.hash, text, start, core, len(self.text), told))
 
     # MARK: serving
 
@@ -306,15 +354,61 @@ class LogServer(Endpoint):
     def number_of_hash(self, block_hash: str) -> int | None:
         return self.numbers.get(block_hash)
 
-    def block_by_number(self, tag: Any, full: bool = False) -> Any:  # noqa: ARG002
+    def block_by_number(self, tag: Any, full: bool = False) -> Any:
         number = self.resolve(tag)
-        if not 0 <= number <= self.head_number():
-            return None
-        return Serialised([self.blocks[number].header])
+        return self._block(number, full) if 0 <= number <= self.head_number() else None
 
-    def block_by_hash(self, block_hash: str, full: bool = False) -> Any:  # noqa: ARG002
+    def block_by_hash(self, block_hash: str, full: bool = False) -> Any:
         number = self.numbers.get(block_hash.lower())
-        return None if number is None else Serialised([self.blocks[number].header])
+        return None if number is None else self._block(number, full)
+
+    def _block(self, number: int, full: bool) -> Serialised:
+        block = self.blocks[number]
+        if not full:
+            return Serialised([block.header])
+        if not self.has_receipts:
+            raise RpcError(-32000, "only hashes of transactions are kept here")
+        head, name, _ = block.header.partition(b'"transactions":')
+        items = [self._transaction(number, index) for index in range(len(block.transactions))]
+        return Serialised([head, name, b"[", ",".join(items).encode(), b"]}"])
+
+    def _transaction(self, number: int, index: int) -> str:
+        block = self.blocks[number]
+        told = block.transactions[index]
+        return (
+            f'{{"hash":"{told.hash}","type":"{_TRANSACTION_KIND:#x}","from":"{self.sender}",'
+            f'"nonce":"{number:#x}","to":"{self.cast.core}","value":"0x0","input":"{_CALL_DATA}",'
+            f'"gas":"{_GAS:#x}","gasPrice":"{_BASE_FEE:#x}","maxFeePerGas":"{_BASE_FEE:#x}",'
+            f'"maxPriorityFeePerGas":"0x0","chainId":"{self.chain_id:#x}","v":"0x0","r":"0x0",'
+            f'"s":"0x0","blockHash":"{block.hash}","blockNumber":"{number:#x}",'
+            f'"transactionIndex":"{index:#x}"}}'
+        )
+
+    def receipts(self, number: int) -> list[dict[str, Any]]:
+        places = range(len(self.blocks[number].transactions))
+        return [json.loads(b"".join(self._receipt(number, index))) for index in places]
+
+    def place_of(self, transaction_hash: str) -> tuple[int, int] | None:
+        return self.places.get(transaction_hash)
+
+    def transaction_receipt(self, transaction_hash: str) -> Any:
+        place = self.places.get(transaction_hash.lower())
+        if self.active or place is None:
+            return super().transaction_receipt(transaction_hash)
+        return Serialised(self._receipt(*place))
+
+    def _receipt(self, number: int, index: int) -> list[Buffer]:
+        block = self.blocks[number]
+        told = block.transactions[index]
+        head = (
+            f'{{"transactionHash":"{told.hash}","transactionIndex":"{index:#x}",'
+            f'"blockHash":"{block.hash}","blockNumber":"{number:#x}","from":"{self.sender}",'
+            f'"to":"{self.cast.core}","cumulativeGasUsed":"{_GAS * (index + 1):#x}",'
+            f'"gasUsed":"{_GAS:#x}","effectiveGasPrice":"{_BASE_FEE:#x}","contractAddress":null,'
+            f'"logsBloom":"0x{told.bloom.hex()}","type":"{_TRANSACTION_KIND:#x}","status":"0x1",'
+            '"logs":['
+        )
+        return [head.encode(), self.view[told.start : told.end - 1], b"]}"]
 
     def get_logs(self, wanted: dict[str, Any]) -> Serialised:
         if wanted.get("blockHash"):
@@ -438,13 +532,37 @@ _PRESENT_TOPICS = frozenset(
 )
 
 
-def _line(entry: Entry, block: Block, transaction: str, index: int) -> str:
+def _blooms(transactions: dict[str, list[Entry]]) -> list[bytes]:
+    return [
+        bloom_bits((entry.address, list(entry.topics)) for entry in group).to_bytes(256, "big")
+        for group in transactions.values()
+    ]
+
+
+def _roots(transactions: dict[str, list[Entry]], blooms: list[bytes]) -> dict[str, str]:
+    """The roots that bind transactions, by their hashes as in `Block`, and receipts."""
+    receipts = [
+        receipt_bytes(
+            _TRANSACTION_KIND,
+            _GAS * (index + 1),
+            blooms[index],
+            [(entry.address, entry.topics, entry.data) for entry in group],
+        )
+        for index, group in enumerate(transactions.values())
+    ]
+    return {
+        "transactionsRoot": ordered_root([from_hex(name) for name in transactions]),
+        "receiptsRoot": ordered_root(receipts),
+    }
+
+
+def _line(entry: Entry, block: Block, transaction: str, index: int, log: int) -> str:
     topics = '","'.join(entry.topics)
     return (
         f'{{"address":"{entry.address}","topics":["{topics}"],"data":"0x{entry.data}",'
-        f'"blockNumber":"{block.number:#x}","transactionHash":"0x{transaction}",'
-        f'"transactionIndex":"{entry.transaction:#x}","blockHash":"{block.hash}",'
-        f'"blockTimestamp":"{block.timestamp:#x}","logIndex":"{index:#x}","removed":false}},'
+        f'"blockNumber":"{block.number:#x}","transactionHash":"{transaction}",'
+        f'"transactionIndex":"{index:#x}","blockHash":"{block.hash}",'
+        f'"blockTimestamp":"{block.timestamp:#x}","logIndex":"{log:#x}","removed":false}},'
     )
 
 
@@ -485,8 +603,15 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--receipts", action="store_true", help="serve transactions and receipts")
     options = parser.parse_args()
-    server = LogServer(options.logs, options.markets, options.users, options.seed)
+    server = LogServer(
+        options.logs,
+        options.markets,
+        options.users,
+        options.seed,
+        has_receipts=options.receipts,
+    )
     asyncio.run(serve(server, options.port))
 
 

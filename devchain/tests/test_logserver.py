@@ -7,11 +7,13 @@ import unittest
 from http.client import HTTPConnection
 from typing import Any, ClassVar
 
-from devchain.bloom import item_bits
+from devchain.bloom import bloom_bits, item_bits
 from devchain.bulkserver import BulkServer
+from devchain.encoding import from_hex
 from devchain.logserver import LogServer
 from devchain.recorded.mirror import Mirror
 from devchain.tests.test_chain import recomputed_hash
+from devchain.tries import ordered_root, receipt_bytes
 
 
 class LogServerTests(unittest.TestCase):
@@ -118,6 +120,75 @@ class LogServerTests(unittest.TestCase):
         logs = self.logs()
         keys = {(entry["blockHash"], entry["logIndex"]) for entry in logs}
         self.assertEqual(len(keys), len(logs))
+
+    def test_without_receipts_nobody_is_told_any(self) -> None:
+        for method, asked in (
+            ("eth_getBlockReceipts", "0x1"),
+            ("eth_getTransactionReceipt", "0x" + "00" * 32),
+        ):
+            body = json.dumps({"id": 1, "method": method, "params": [asked]}).encode()
+            self.assertEqual(json.loads(self.server.handle(body).body)["error"]["code"], -32601)
+        body = b'{"id": 1, "method": "eth_getBlockByNumber", "params": ["0x1", true]}'
+        self.assertIn("hashes", json.loads(self.server.handle(body).body)["error"]["message"])
+
+
+class ReceiptTests(unittest.TestCase):
+    server: ClassVar[LogServer]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.server = LogServer(1_000, markets=5, users=80, seed=3, has_receipts=True)
+
+    def ask(self, method: str, *params: Any) -> Any:
+        body = json.dumps({"id": 1, "method": method, "params": params}).encode()
+        return json.loads(self.server.handle(body).body)["result"]
+
+    def test_receipts_hold_the_logs_and_give_the_root_and_blooms(self) -> None:
+        for number in range(self.server.head_number() + 1):
+            block = self.ask("eth_getBlockByNumber", hex(number))
+            self.assertEqual(block["hash"], recomputed_hash(block))
+            receipts = self.ask("eth_getBlockReceipts", hex(number))
+            window = {"fromBlock": hex(number), "toBlock": hex(number)}
+            told = [entry for receipt in receipts for entry in receipt["logs"]]
+            self.assertEqual(told, self.ask("eth_getLogs", window))
+            encoded = []
+            for receipt in receipts:
+                logs = [(e["address"], e["topics"], e["data"]) for e in receipt["logs"]]
+                bloom = bloom_bits((address, topics) for address, topics, _ in logs)
+                self.assertEqual(int(receipt["logsBloom"], 16), bloom)
+                gas = int(receipt["cumulativeGasUsed"], 16)
+                encoded.append(receipt_bytes(2, True, gas, bloom, logs))
+            self.assertEqual(block["receiptsRoot"], ordered_root(encoded))
+            used = receipts[-1]["cumulativeGasUsed"] if receipts else "0x0"
+            self.assertEqual(block["gasUsed"], used)
+
+    def test_transactions_are_those_of_receipts_and_logs(self) -> None:
+        for number in range(self.server.head_number() + 1):
+            short = self.ask("eth_getBlockByNumber", hex(number), False)
+            full = self.ask("eth_getBlockByNumber", hex(number), True)
+            transactions = full["transactions"]
+            hashes = [item["hash"] for item in transactions]
+            self.assertEqual(full | {"transactions": hashes}, short)
+            self.assertEqual(self.ask("eth_getBlockByHash", full["hash"], True), full)
+            roots = ordered_root([from_hex(name) for name in hashes])
+            self.assertEqual(full["transactionsRoot"], roots)
+            receipts = self.ask("eth_getBlockReceipts", hex(number))
+            for place, (item, receipt) in enumerate(zip(transactions, receipts, strict=True)):
+                self.assertEqual(item["transactionIndex"], hex(place))
+                self.assertEqual(self.ask("eth_getTransactionReceipt", item["hash"]), receipt)
+                for name, other in (("hash", "transactionHash"), ("from", "from"), ("to", "to")):
+                    self.assertEqual(item[name], receipt[other])
+                for told in (receipt, *receipt["logs"]):
+                    self.assertEqual(told["transactionHash"], item["hash"])
+                    for name in ("blockHash", "blockNumber", "transactionIndex"):
+                        self.assertEqual(told[name], item[name])
+
+    def test_a_fault_spoils_receipts_here_as_well(self) -> None:
+        receipt = self.ask("eth_getBlockReceipts", "0x5")[0]
+        self.server.plan.add({"method": "eth_getTransactionReceipt", "wrong_receipts": True})
+        spoiled = self.ask("eth_getTransactionReceipt", receipt["transactionHash"])
+        self.assertEqual(spoiled["logs"], receipt["logs"][:-1])
+        self.assertIsNone(self.ask("eth_getTransactionReceipt", "0x" + "00" * 32))
 
 
 if __name__ == "__main__":
