@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import time
-from http.client import HTTPConnection
 from typing import Any
-from urllib.parse import urlparse
 
 import figures
 from place import Database, Node, Place, Run, Sql
-
-_WINDOW = 2000
+from reader import read_all
 
 
 def backfill(place: Place, rounds: int, is_long: bool) -> None:
@@ -19,7 +14,8 @@ def backfill(place: Place, rounds: int, is_long: bool) -> None:
     # One position for every few logs, as on the chains that are followed.
     with Node(place, logs, markets=40, users=2_000) as node:
         facts = node.facts
-        alone = [_read_all(facts) for _ in range(rounds)]
+        alone = [read_all(facts) for _ in range(rounds)]
+        node_megabytes = node.megabytes()
         jobs: list[Run] = []
         events: list[Sql] = []
         all_rows: list[list[Sql]] = []
@@ -56,26 +52,13 @@ def backfill(place: Place, rounds: int, is_long: bool) -> None:
     figures.ratios("ratio to the bare COPY of all rows", row_seconds, seconds)
     figures.ratios("  the same in CPU, program and server", row_cpu, cpu)
     figures.line("the node alone, logs/s", [count / s for s in alone], 0)
+    figures.line("  seconds until it was ready", [node.start_seconds])
+    figures.line("  memory of the node, MB", [node_megabytes])
     figures.line("  CPU seconds of the program", [job.cpu_seconds for job in jobs], 2)
     figures.line("  CPU seconds of the server", [job.server_seconds for job in jobs], 2)
     figures.line("  peak memory of the program, MB", [job.megabytes for job in jobs])
     figures.line("  write-ahead log, MB", wal)
     figures.line("  write-ahead log of the bare COPY of events, MB", bare_wal)
-
-
-def _read_all(facts: dict[str, Any]) -> float:
-    """Seconds that a reader who looks at nothing needs for all logs."""
-    place = urlparse(facts["rpc"])
-    connection = HTTPConnection(place.hostname or "", place.port)
-    start = time.perf_counter()
-    for first in range(facts["first_block"], facts["last"] + 1, _WINDOW):
-        window = {"fromBlock": hex(first), "toBlock": hex(min(first + _WINDOW - 1, facts["last"]))}
-        body = {"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [window]}
-        connection.request("POST", "/", json.dumps(body))
-        answer = connection.getresponse()
-        while answer.read(1 << 16):  # a large heap here would count as the next process's peak
-            pass
-    return time.perf_counter() - start
 
 
 def _check(database: Database, facts: dict[str, Any]) -> dict[str, int]:

@@ -132,10 +132,14 @@ class Database:
 class Node:
     """A log server in a process of its own."""
 
-    def __init__(self, place: Place, logs: int, markets: int, users: int = 1) -> None:
+    def __init__(
+        self, place: Place, logs: int, markets: int, users: int = 1, *, has_receipts: bool = False
+    ) -> None:
         command = [sys.executable, "-m", "devchain.logserver", "--logs", str(logs)]
+        command += ["--markets", str(markets), "--users", str(users)]
+        start = time.perf_counter()
         self._process = subprocess.Popen(
-            [*command, "--markets", str(markets), "--users", str(users)],
+            command + ["--receipts"] * has_receipts,
             cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -145,6 +149,7 @@ class Node:
         line = self._process.stdout.readline()
         if not line:
             raise SystemExit("the log server did not start")
+        self.start_seconds = time.perf_counter() - start
         self.facts: dict[str, Any] = json.loads(line)
         self._place = place
 
@@ -160,6 +165,11 @@ class Node:
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()
+
+    def megabytes(self) -> float:
+        """Its peak until now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
     def settings(self, database: Database, extra: dict[str, Any] | None = None) -> list[str]:
         """The flags of a job that reads this node into that database."""
