@@ -75,20 +75,22 @@ class Place:
 
     def database(self, name: str) -> Database:
         """A new database with the program's schema."""
-        self._psql(self.url, f"create database {name} template template0")
-        database = Database(self, name)
+        database = self.empty_database(name)
         run([self.program, "migrate", "--database", database.url])
         return database
+
+    def empty_database(self, name: str) -> Database:
+        self._psql(self.url, f"create database {name} template template0")
+        return Database(self, name)
 
     def server_seconds(self) -> float:
         """CPU seconds of all sessions that have ended, which load from outside hardly changes."""
         time.sleep(0.1)  # the server has to notice that the last one ended
         pid = (self.directory / "pg/data/postmaster.pid").read_text().split()[0]
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+        return sum(_clock(int(pid))[2:])
 
     def drop(self, database: Database) -> None:
-        self._psql(self.url, f"drop database {database.name}")
+        self._psql(self.url, f"drop database {database.name} with (force)")
 
     @staticmethod
     def _psql(url: str, text: str) -> str:
@@ -171,6 +173,10 @@ class Node:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
+    def cpu_seconds(self) -> float:
+        """What it has used until now."""
+        return sum(_clock(self._process.pid)[:2])
+
     def settings(self, database: Database, extra: dict[str, Any] | None = None) -> list[str]:
         """The flags of a job that reads this node into that database."""
         path = self._place.directory / f"{database.name}.json"
@@ -191,6 +197,12 @@ class Node:
         }
         path.write_text(json.dumps(settings))
         return ["--config", str(path), "--json", "--quiet", "--deadline", "600s"]
+
+
+def _clock(pid: int) -> list[float]:
+    """CPU seconds of a process: its own in two parts, then those of children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return [int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in fields[11:15]]
 
 
 def run(command: list[str]) -> Run:
