@@ -152,6 +152,35 @@ import Testing
     #expect(scripted.callCount("eth_getBlockReceipts") == 0)
   }
 
+  @Test func aBloomThatReceiptsContradictCatchesNobody() throws {
+    var node = honest
+    let full = Hex.encode(SealedNode.bloom([Self.anyLog]))
+    let block = blockWithoutLogs
+    node.lie = { method, response in
+      guard var header = response["result"] as? [String: Any],
+        header["number"] as? String == Hex.quantity(block)
+      else { return }
+      header["logsBloom"] = full
+      response["result"] = header
+    }
+    let scripted = try ScriptedChain([node])
+    let window = try scripted.window(2...21)
+    #expect(window.logs == honest.truth(2...21))
+    #expect(window.doubts.isEmpty)
+    #expect(scripted.callCount("eth_getBlockReceipts") == 1)
+    #expect(scripted.chain.takeNotices().isEmpty)
+  }
+
+  @Test func anEndpointOnAnotherForkClearsNothing() throws {
+    // Both say that there are no logs, but not of the same blocks.
+    var silent = withoutReceipts(honest)
+    silent.tamper = { $0 = [] }
+    var other = withoutReceipts(SealedNode(blocks: 24, seed: 6))
+    other.tamper = { $0 = [] }
+    #expect(try ScriptedChain([silent, silent]).window(2...21).doubts.isEmpty)
+    #expect(try !ScriptedChain([silent, other]).window(2...21).doubts.isEmpty)
+  }
+
   @Test func aLogOutsideItsBloomIsNotTakenFromOneEndpoint() throws {
     let forger = withoutReceipts(forging())
     let block = blockWithLogs
@@ -246,6 +275,50 @@ import Testing
     #expect(try scripted.chain.provedLogs(of: block.header) == nil)
   }
 
+  @Test func theProofOfAnotherBlockProvesNothing() throws {
+    let block = honest.blocks[Int(blockWithLogs)].header
+    let other = try #require(honest.blocks.first { $0.header != block && $0.logs.count > 1 }).header
+    let header = try Self.result(of: honest, "eth_getBlockByHash", "\(other.hash)")
+    let receipts = try Self.result(
+      of: honest, "eth_getBlockReceipts", Hex.quantity(other.number))
+    var node = honest
+    node.lie = { method, response in
+      if method == "eth_getBlockByHash" { response["result"] = header }
+      if method == "eth_getBlockReceipts" { response["result"] = receipts }
+    }
+    #expect(try ScriptedChain([node]).chain.provedLogs(of: block) == nil)
+  }
+
+  @Test func aReceiptOfAnotherBlockProvesNothing() throws {
+    let block = honest.blocks[Int(blockWithLogs)].header
+    var node = honest
+    node.missing = ["eth_getBlockReceipts"]
+    #expect(try ScriptedChain([node]).chain.provedLogs(of: block) != nil)
+    node.lie = { method, response in
+      guard var receipt = response["result"] as? [String: Any],
+        method == "eth_getTransactionReceipt"
+      else { return }
+      receipt["blockHash"] = "\(block.parentHash)"
+      response["result"] = receipt
+    }
+    #expect(try ScriptedChain([node]).chain.provedLogs(of: block) == nil)
+  }
+
+  @Test func receiptsOneByOneAreAskedOfSoManyTransactionsAtMost() throws {
+    let block = honest.blocks[Int(blockWithLogs)].header
+    var node = honest
+    node.missing = ["eth_getBlockReceipts"]
+    node.lie = { method, response in
+      guard var header = response["result"] as? [String: Any], method == "eth_getBlockByHash"
+      else { return }
+      header["transactions"] = (0...2000).map { "\(SealedNode.word($0, salt: 5))" }
+      response["result"] = header
+    }
+    let scripted = try ScriptedChain([node])
+    #expect(try scripted.chain.provedLogs(of: block) == nil)
+    #expect(scripted.callCount("eth_getTransactionReceipt") == 0)
+  }
+
   @Test func anEndpointWithoutReceiptsIsAskedForThemOnce() throws {
     let scripted = try ScriptedChain([withoutReceipts(silent(about: blockWithLogs))])
     for _ in 0..<3 { _ = try scripted.window(2...21) }
@@ -286,6 +359,17 @@ import Testing
     #expect(scripted.chain.takeNotices().isEmpty)
   }
 
+  @Test func halvesWithOtherLogsThanTheWholeAreAContradiction() throws {
+    var node = SealedNode(blocks: 70, seed: 3, logsPerBlock: 20...20)
+    let end = try #require((UInt64(0)..<70).first { node.truth(0...$0).count == 1000 })
+    node.tamper = { logs in
+      if logs.count == 1000 { logs[7]["data"] = "0x" }
+    }
+    #expect(
+      throws: ChainError.inconsistent(endpoint: "node0", .logCount(block: 0))
+    ) { try ScriptedChain([node]).window(0...end, everyHeaderFrom: .max) }
+  }
+
   @Test func aBlockCutOffAtTheCapIsProvedOrDoubted() throws {
     var node = SealedNode(blocks: 4, seed: 2, logsPerBlock: 1500...1500)
     node.cap = 1000
@@ -314,6 +398,15 @@ import Testing
     (2...21).first {
       honest.truth($0...$0).isEmpty && !honest.blocks[Int($0)].transactions.isEmpty
     } ?? 0
+  }
+
+  /// What a node answers.
+  private static func result(
+    of node: SealedNode, _ method: String, _ parameter: String
+  ) throws -> Any? {
+    let body = #"{"id":1,"method":"\#(method)","params":["\#(parameter)",false]}"#
+    let answer = try JSONSerialization.jsonObject(with: Data(node.answer(Array(body.utf8))))
+    return (answer as? [String: Any])?["result"]
   }
 
   private func silent(about block: UInt64) -> SealedNode {

@@ -107,6 +107,22 @@ import Testing
     #expect(report.setAside.map(\.market) == [logs[spoiled].topics[1]])
   }
 
+  @Test func aMarketIsCreatedOnce() throws {
+    let (emitted, times) = try LogStream.named("fixture_logs_11").chain()
+    var again = try #require(
+      emitted.first { $0.topics.first == EventSignature.createMarket.topic })
+    let last = try #require(emitted.last)
+    (again.blockNumber, again.blockHash) = (last.blockNumber, last.blockHash)
+    again.logIndex = last.logIndex + 1
+    var once = moolah.blankMirror(following: nil)
+    _ = try moolah.apply(emitted, of: deployment, times: times, finality: .max, to: &once)
+    var mirror = moolah.blankMirror(following: nil)
+    let report = try moolah.apply(
+      emitted + [again], of: deployment, times: times, finality: .max, to: &mirror)
+    #expect(report.setAside.map(\.market) == [again.topics[1]])
+    #expect(mirror.markets == once.markets)
+  }
+
   // MARK: Malformed events
 
   /// A log with the first word of `market`, cut short or not.
