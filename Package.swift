@@ -121,7 +121,7 @@ let package = Package(
       name: "IntegrationTests",
       dependencies: [
         "Jobs", "JobRunner", "Ingest", "Moolah", "Systems", "Chain", "Store", "Schema", "Postgres",
-        "Ethereum", "Quantities", "TestKit",
+        "HTTP", "Ethereum", "Quantities", "TestKit",
       ],
       swiftSettings: strict),
     .testTarget(name: "TidyTests", dependencies: [], swiftSettings: strict),

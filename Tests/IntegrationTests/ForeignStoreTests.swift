@@ -173,6 +173,20 @@ import Testing
     #expect(try story.cursor() == nil)
   }
 
+  @Test func nothingIsAppliedOverAGapInTheDeclarations() throws {
+    let story = try ForeignStory(seed: 823, shape: "moolah")
+    try story.chain.advance(20)
+    let head = try story.head()
+    try Indexer(story, 1...4).finish()
+    try Indexer(story, 7...head).finish()
+    try story.waitUntilSettled()
+    try story.consume(until: 4)
+    try Indexer(story, 5...6).finish()
+    try story.waitUntilSettled()
+    try story.consume(until: head)
+    try story.checkAgainstTheContract()
+  }
+
   // MARK: A node's word
 
   @Test func anEndThatTheNodeContradictsIsSuspect() throws {
