@@ -54,9 +54,14 @@ test-long: ## run the tests in their long form: more seeds, every step of a cras
 	PLIMSOLL_TEST_LONG=1 $(MAKE) test TEST_MINUTES=240
 
 .PHONY: check
-check: bootstrap ## formatting, warnings as errors, and the arrows between modules
+check: bootstrap ## formatting, the list of guards, warnings as errors, and the arrows between modules
 	swift format lint --strict --recursive $(SOURCES)
+	scripts/guards --check
 	swift build $(SWIFT_FLAGS) --build-tests --explicit-target-dependency-import-check error
+
+.PHONY: guards
+guards: python ## take away one guard after the other: its tests must fail (an hour)
+	scripts/guards --jobs $(JOBS)
 
 .PHONY: fmt
 fmt: ## format the Swift sources in place
