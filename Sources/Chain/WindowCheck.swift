@@ -11,6 +11,9 @@ public enum Inconsistency: Error, Equatable, Sendable {
   /// A block's parent hash is not the hash of the block before it.
   case unlinked(block: UInt64)
 
+  /// A block is not there, though the endpoint has told of a newer one.
+  case missing(block: UInt64, head: UInt64)
+
   /// A log lies outside the range asked for.
   case logOutsideRange(block: UInt64)
 
@@ -40,6 +43,8 @@ extension Inconsistency: CustomStringConvertible {
     case .headerNumber(let expected, let got): "asked for header \(expected), got \(got)"
     case .headerHash(let expected, let got): "asked for header \(expected), got \(got)"
     case .unlinked(let block): "block \(block) does not follow the one before it"
+    case .missing(let block, let head):
+      "block \(block) is not there, and the head was block \(head)"
     case .logOutsideRange(let block): "a log of block \(block), which was not asked for"
     case .foreignLog(let block, let index):
       "log \(index) of block \(block) is of a contract or event that was not asked for"

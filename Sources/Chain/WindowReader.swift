@@ -135,11 +135,19 @@ struct WindowReader {
   }
 
   /// A window's last block is what the next one is read on top of, and in the middle of a history
-  /// no other header vouches for its hash. The head has no child, and no node need have one.
+  /// no other header vouches for its hash. Only the head has no child: an endpoint that has told of
+  /// a newer one must have it.
   private func checkChild(
     _ answer: RPCAnswer, of last: BlockHeader
   ) throws(ReadingFailure) {
-    guard case .header(let child?) = answer, child.header.number == last.number &+ 1 else { return }
+    let number = last.number + 1
+    guard case .header(let child?) = answer else {
+      guard let head = chain.current.head, head >= number else { return }
+      throw .contradiction(.missing(block: number, head: head))
+    }
+    guard child.header.number == number else {
+      throw .contradiction(.headerNumber(expected: number, got: child.header.number))
+    }
     guard child.header.parentHash == last.hash else {
       throw .contradiction(.unlinked(block: child.header.number))
     }

@@ -176,6 +176,38 @@ import Testing
     expectFromHeader(.headerNumber(expected: 3, got: 4), at: 3) { $0["number"] = "0x4" }
   }
 
+  @Test(arguments: ["null", "another number"])
+  func aChildThatIsMissingBelowTheHeadIsCaught(_ fault: String) throws {
+    var node = ToyNode()
+    var isAsked = false
+    node.lie = { _, response in
+      guard var header = response["result"] as? [String: Any], header["number"] as? String == "0xe"
+      else { return }
+      isAsked = true
+      header["number"] = "0xf"
+      response["result"] = fault == "another number" ? header : NSNull()
+    }
+    let scripted = try ScriptedChain(node)
+    let read = { () throws(ChainError) in
+      try scripted.chain.window(
+        ToyNode.filter, from: 4, through: 13, everyHeaderFrom: .max, parent: nil)
+    }
+    let expected =
+      fault == "another number"
+      ? Inconsistency.headerNumber(expected: 14, got: 15) : .missing(block: 14, head: 29)
+    _ = try scripted.chain.head()
+    #expect(throws: ChainError.inconsistent(endpoint: "node0", expected)) { try read() }
+    #expect(isAsked)
+  }
+
+  @Test func theHeadNeedsNoChild() throws {
+    let scripted = try ScriptedChain(ToyNode())
+    let head = try scripted.chain.head().number
+    let window = try scripted.chain.window(
+      ToyNode.filter, from: 20, through: head, everyHeaderFrom: .max, parent: nil)
+    #expect(window.headers.last?.number == head)
+  }
+
   @Test func aHeaderThatIsNotTheParentsChildIsCaught() {
     expectFromHeader(.unlinked(block: 4), at: 4) { $0["parentHash"] = "\(ToyNode.hash(3, 9))" }
   }
