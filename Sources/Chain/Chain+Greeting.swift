@@ -3,7 +3,7 @@ import HTTP
 
 /// What a chain says when a run begins.
 public struct Greeting: Equatable, Sendable {
-  /// The newest block of the endpoint in use.
+  /// The newest block of the endpoint in use, or the newest that is believed if that is older.
   public var head: BlockHeader
 
   /// The hash of block 0; nil when the node has no block 0, or would not say.
@@ -39,13 +39,17 @@ extension Chain {
   ///
   /// An endpoint of another chain, or with another block 0 than the expected one or, where none is
   /// expected, than most others, is not used in this run; one whose head is far behind is used
-  /// last. Those that are much slower than the first are not waited for. A greeting counts as
-  /// proof of the chain.
+  /// last. Those that are much slower than the first are not waited for, unless fewer than
+  /// `agreeLogs` have answered. A greeting counts as proof of the chain.
+  ///
+  /// The newest block that `agreeLogs` endpoints reach is believed. Where one is enough, it is
+  /// still not believed if its head is more than `maxHeadLag` above those of all others that
+  /// answered; an endpoint whose head is not believed is used last.
   ///
   /// - Parameter number: the block to ask for besides, such as the one a run goes on from.
   /// - Returns: what the endpoint that is now in use has said.
-  /// - Throws: `wrongChain` and `wrongGenesis` when no endpoint of the right chain is left, and the
-  ///   errors of every reading.
+  /// - Throws: `wrongChain` and `wrongGenesis` when no endpoint of the right chain is left,
+  ///   `tooFewWitnesses`, and the errors of every reading.
   public func greet(at number: UInt64? = nil) throws(ChainError) -> Greeting {
     try checkpoint()
     var answered = try greetings(of: endpoints.indices.filter { endpoints[$0].isUsable }, number)
@@ -54,21 +58,40 @@ extension Chain {
       _ = try exchangeBatch([])
       answered = try greetings(of: [currentIndex], number)
     }
-    answered = try withoutForeigners(answered)
-    guard !answered.isEmpty else { return try plainGreeting(number) }
-    let isStale = noteHeads(of: answered)
-    guard let chosen = choose(among: answered) else { return try plainGreeting(number) }
+    answered = try withoutForeigners(try enough(answered, number))
+    if answered.isEmpty { answered = try withoutForeigners([try plainAnswer(number)]) }
+    let belief = try belief(in: answered)
+    let isStale = noteHeads(of: belief.answers)
+    guard let chosen = choose(among: belief.answers) else { throw unknownBlock(.head) }
     return Greeting(
-      head: chosen.head, genesis: chosen.genesis, stored: chosen.stored, endpoint: endpointName,
-      isStale: isStale)
+      head: chosen.head.number > belief.head.number ? belief.head : chosen.head,
+      genesis: chosen.genesis, stored: chosen.stored, endpoint: endpointName, isStale: isStale)
+  }
+
+  /// The answers, with those of all other endpoints where fewer have answered than must agree.
+  private func enough(_ answers: [Answer], _ number: UInt64?) throws(ChainError) -> [Answer] {
+    guard limits.agreeLogs > 1, answers.count < limits.agreeLogs else { return answers }
+    var answers = answers
+    for index in witnesses where !answers.contains(where: { $0.index == index }) {
+      let said = try testimony(index) { (alone) throws(ChainError) in
+        try alone.plainAnswer(number)
+      }
+      if let said { answers.append(said.of(index)) }
+    }
+    return answers
   }
 
   /// What one endpoint has said.
-  private struct Answer {
+  struct Answer {
     let index: Int
     let head: BlockHeader
     let genesis: Bytes32?
     let stored: BlockHeader?
+
+    /// The same, said by the endpoint of another place.
+    func of(_ index: Int) -> Answer {
+      Answer(index: index, head: head, genesis: genesis, stored: stored)
+    }
   }
 
   /// The greetings of those endpoints that gave one, and an error when none can be used any more.
@@ -146,7 +169,7 @@ extension Chain {
 
   /// The answers of the endpoints that began with the right block; the others are used no more.
   private func withoutForeigners(_ answers: [Answer]) throws(ChainError) -> [Answer] {
-    expectedGenesis = expectedGenesis ?? Self.mostCommon(answers.compactMap(\.genesis))
+    learnGenesis(from: answers.compactMap(\.genesis))
     var own: [Answer] = []
     for answer in answers {
       guard let expectedGenesis, let genesis = answer.genesis, genesis != expectedGenesis else {
@@ -155,20 +178,10 @@ extension Chain {
       }
       let name = endpoints[answer.index].endpoint.name
       let error = ChainError.wrongGenesis(
-        endpoint: name, expected: expectedGenesis, got: genesis)
+        endpoint: name, chainID: chainID, expected: expectedGenesis, got: genesis)
       try banish(answer.index, after: error)
     }
     return own
-  }
-
-  /// Of equally common ones the first.
-  private static func mostCommon(_ hashes: [Bytes32]) -> Bytes32? {
-    var best: (hash: Bytes32, count: Int)?
-    for hash in hashes {
-      let count = hashes.count { $0 == hash }
-      if count > best?.count ?? 0 { best = (hash, count) }
-    }
-    return best?.hash
   }
 
   /// Takes note of the heads, and returns whether even the newest of them is too old.
@@ -187,32 +200,31 @@ extension Chain {
     return old.count == answers.count
   }
 
-  private func isOld(_ head: BlockHeader) -> Bool {
+  func isOld(_ head: BlockHeader) -> Bool {
     guard let oldest = limits.maxHeadAgeSeconds, head.timestamp < time() else { return false }
     return time() - head.timestamp > oldest
   }
 
   /// The answer of the endpoint to go on with: the current one unless another is clearly better.
   private func choose(among answers: [Answer]) -> Answer? {
-    let best = bestEndpoint { index in answers.contains { $0.index == index } }
-    guard let best else { return nil }
-    let lead = endpoints[best].score.value - current.score.value
-    let isGreeted = answers.contains { $0.index == currentIndex }
-    if !isGreeted || !current.isUsable || lead >= EndpointScore.clearlyBetter { use(best) }
+    let isGreeted = { (index: Int) in answers.contains { $0.index == index } }
+    if let best = bestEndpoint(where: isGreeted) {
+      let lead = endpoints[best].score.value - current.score.value
+      let isKept = isGreeted(currentIndex) && current.isUsable
+      if !isKept || lead >= EndpointScore.clearlyBetter { use(best) }
+    }
     return answers.first { $0.index == currentIndex }
   }
 
-  /// The greeting of nodes that take no batches, or fail more than once: call by call.
-  private func plainGreeting(_ number: UInt64?) throws(ChainError) -> Greeting {
-    let head = try head()
+  /// The greeting of a node that takes no batches, or fails more than once: call by call.
+  private func plainAnswer(_ number: UInt64?) throws(ChainError) -> Answer {
+    guard case .header(let head?) = try exchange([.head])[0] else { throw unknownBlock(.head) }
     var genesis: Bytes32?
     if case .header(let first?) = try exchange([.genesis])[0], first.header.number == 0 {
       genesis = first.header.hash
     }
-    expectedGenesis = expectedGenesis ?? genesis
     var stored: BlockHeader?
     if let number { stored = try header(number: number) }
-    return Greeting(
-      head: head, genesis: genesis, stored: stored, endpoint: endpointName, isStale: isOld(head))
+    return Answer(index: currentIndex, head: head.header, genesis: genesis, stored: stored)
   }
 }

@@ -187,7 +187,7 @@ extension Chain {
     else { return }
     throw .foreign(
       .wrongGenesis(
-        endpoint: endpoints[index].endpoint.name, expected: expectedGenesis,
+        endpoint: endpoints[index].endpoint.name, chainID: chainID, expected: expectedGenesis,
         got: fetched.header.hash))
   }
 

@@ -31,7 +31,10 @@ public final class Chain {
   /// The hash of block 0, as the caller or the greeting has it; nil while nobody knows.
   var expectedGenesis: Bytes32?
 
-  /// The highest head that any endpoint has told of in this run.
+  /// What speaks for `expectedGenesis`.
+  var genesisEvidence = GenesisEvidence.stated
+
+  /// The highest head in this run that was believed.
   var highestHead: UInt64 = 0
 
   /// Not yet told; bounded, since an endpoint may misbehave at every request.
@@ -117,17 +120,6 @@ public final class Chain {
     if notices.count < 100 { notices.append(Notice(kind, endpoint: endpoint, detail: detail)) }
   }
 
-  /// The hash of block 0, once it was stated or a greeting has told it.
-  public var genesis: Bytes32? { expectedGenesis }
-
-  /// States what block 0 is. An endpoint that has another is not used, and when there is no other
-  /// the error is `wrongGenesis`. Nil states nothing.
-  public func expect(genesis: Bytes32?) {
-    guard let genesis, genesis != expectedGenesis else { return }
-    expectedGenesis = genesis
-    for index in endpoints.indices { endpoints[index].isVerified = false }
-  }
-
   /// Asks the endpoint in use which chain it serves, unless it has said so already.
   ///
   /// Every other method does this first; a run calls it, or ``greet(at:)``, to fail early.
@@ -139,24 +131,29 @@ public final class Chain {
   ///
   /// An endpoint whose head is behind others, or behind what it was, is noticed, and the others
   /// are asked as well, each once; the highest answer counts. It can be lower than one before:
-  /// after a reorganisation, or when no other endpoint knows better.
+  /// after a reorganisation, or when no other endpoint knows better. With `agreeLogs`, and when it
+  /// has grown by more than `maxHeadLag`, what is believed is found as by ``greet(at:)``.
   public func head() throws(ChainError) -> BlockHeader {
+    if limits.agreeLogs > 1 { return try greet().head }
     reconsider()
-    var (newest, isBehind) = try nextHead()
+    guard var (newest, isBehind) = try nextHead() else { return try greet().head }
     for _ in 1..<max(1, endpoints.count) where isBehind {
       let before = currentIndex
       failOver()
       if currentIndex == before { break }
       let other: BlockHeader
-      (other, isBehind) = try nextHead()
+      guard let next = try nextHead() else { return try greet().head }
+      (other, isBehind) = next
       if other.number >= newest.number { newest = other } else { use(before) }
     }
     return newest
   }
 
-  /// The newest block of whichever endpoint answers, and whether that is behind.
-  private func nextHead() throws(ChainError) -> (BlockHeader, isBehind: Bool) {
+  /// The newest block of whichever endpoint answers, and whether that is behind; nil when it is one
+  /// that other endpoints should confirm.
+  private func nextHead() throws(ChainError) -> (BlockHeader, isBehind: Bool)? {
     guard let head = try headerOrNil(.head) else { throw unknownBlock(.head) }
+    if needsConfirmation(head) { return nil }
     return (head, noteHead(head.number, of: currentIndex))
   }
 

@@ -13,7 +13,7 @@ public enum ChainError: Error, Equatable, Sendable {
   case wrongChain(endpoint: String, expected: UInt64, got: UInt64)
 
   /// An endpoint serves a chain of that number which began with another block.
-  case wrongGenesis(endpoint: String, expected: Bytes32, got: Bytes32)
+  case wrongGenesis(endpoint: String, chainID: UInt64, expected: Bytes32, got: Bytes32)
 
   /// No endpoint answered usefully; the cause is the last one's.
   case unavailable(endpoint: String, method: String, cause: Cause, attempts: Int)
@@ -96,8 +96,11 @@ extension ChainError: CustomStringConvertible {
     case .deadlineReached: "deadline reached"
     case .wrongChain(let endpoint, let expected, let got):
       "endpoint \"\(endpoint)\" serves chain \(got), not \(expected)"
-    case .wrongGenesis(let endpoint, let expected, let got):
-      "endpoint \"\(endpoint)\" serves a chain whose block 0 is \(got), not \(expected)"
+    case .wrongGenesis(let endpoint, let chainID, let expected, let got):
+      """
+      endpoint "\(endpoint)" serves a chain whose block 0 is \(got), not \(expected); if the noted \
+      one is wrong: delete from chain where chain_id = \(chainID)
+      """
     case .unavailable(let endpoint, let method, let cause, let attempts):
       "endpoint \"\(endpoint)\": \(method): \(cause) (attempts: \(attempts))"
     case .tooLarge(let endpoint, let method, let limit):

@@ -32,6 +32,9 @@ struct EndpointScore: Equatable {
   /// Whether its head is behind those of others.
   var isBehind = false
 
+  /// Whether its head is so far above those of others that it is not believed.
+  var isAhead = false
+
   /// A score without faults, or with those that an earlier run has remembered: half of them, since
   /// time has passed.
   init(remembered score: Int = 0) {
@@ -40,7 +43,7 @@ struct EndpointScore: Equatable {
 
   /// The score; never positive.
   var value: Int {
-    -(penalty + min((latency ?? 0) / 4, 250) + (isBehind ? Self.heaviest : 0))
+    -(penalty + min((latency ?? 0) / 4, 250) + (isBehind || isAhead ? Self.heaviest : 0))
   }
 
   /// Lowers the score for a fault.

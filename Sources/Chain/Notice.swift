@@ -7,6 +7,9 @@ public struct Notice: Equatable, Sendable {
     /// Its head is behind those of others, or behind what it was.
     case behind
 
+    /// Its head is so far above those of others that it is not believed.
+    case ahead
+
     /// Its answers contradict each other or the headers.
     case contradiction
 

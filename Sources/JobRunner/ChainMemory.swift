@@ -28,9 +28,12 @@ public struct ChainMemory: Sendable, Equatable {
   }
 
   /// Stores what `chain` has learnt. Costs no transaction when that is nothing.
-  func store(whatIsNewIn chain: Chain, on db: Connection) throws {
+  ///
+  /// Block 0 is noted for ever, and a false one would have every honest endpoint refused: only a
+  /// run that has succeeded notes it, once more than one answer speaks for it.
+  func store(whatIsNewIn chain: Chain, hasSucceeded: Bool, on db: Connection) throws {
+    let genesis = hasSucceeded && genesis == nil ? try? chain.confirmedGenesis() : nil
     let new = chain.memory.filter { !endpoints.contains($0) }
-    let genesis = genesis == nil ? chain.genesis : nil
     if new.isEmpty, genesis == nil { return }
     try db.transaction { tx in
       try Endpoints.store(new.map(EndpointRecord.init), chainID: chain.chainID, in: tx)

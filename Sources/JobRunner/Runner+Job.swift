@@ -245,7 +245,7 @@ private struct Execution {
     } catch {
       report.add(Failure(error, explain: runner.explain))
     }
-    remember(pool, on: connection, log: log)
+    remember(pool, after: report, on: connection, log: log)
     // A request that was broken off because of the stop is no failure of its own.
     let mayBeTheStop = report.exit == .retryLater || report.exit == .unavailable
     if stop.isStopping && mayBeTheStop { report.stopEarly() }
@@ -262,11 +262,14 @@ private struct Execution {
 
   /// Stores what the run has learnt of its endpoints. It is of use and no more: a run that cannot
   /// store it has not failed.
-  private func remember(_ pool: ChainPool, on connection: Connection, log: Logger) {
+  private func remember(
+    _ pool: ChainPool, after report: RunReport, on connection: Connection, log: Logger
+  ) {
     guard leavesTraces, !connection.isClosed else { return }
+    let hasSucceeded = report.exit == .done || report.exit == .itemFailures
     for (chain, memory) in pool.opened {
       do {
-        try memory.store(whatIsNewIn: chain, on: connection)
+        try memory.store(whatIsNewIn: chain, hasSucceeded: hasSucceeded, on: connection)
       } catch {
         log.warning(
           "what was learnt of the endpoints could not be stored",

@@ -146,7 +146,8 @@ public enum ChainsError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .otherGenesis(let chainID):
       "chain \(chainID): its block 0 is not the one that this database has noted; it is another "
-        + "chain with the same number"
+        + "chain with the same number; if the noted one is wrong: delete from chain where "
+        + "chain_id = \(chainID)"
     }
   }
 }

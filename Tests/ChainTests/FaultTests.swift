@@ -309,7 +309,7 @@ import Testing
   @Test(arguments: [
     "silence", "reset", "half", "drip", "html", "truncated", "deep", "empty", "wrong id",
     "partial batch", "429", "500", "null", "double ids", "extra member", "not HTTP", "flood",
-    "another chain", "another beginning", "far behind",
+    "another chain", "another beginning",
   ])
   func aGreetingGoesOnWithTheEndpointThatIsWell(_ fault: String) throws {
     let served = Served(ToyNode(blocks: 40))
@@ -317,14 +317,13 @@ import Testing
     switch fault {
     case "another chain": strange.chainID = 1
     case "another beginning": strange = ToyNode(blocks: 40, salt: 9)
-    case "far behind": strange = ToyNode(blocks: 2)
     default: break
     }
     let unwell = Served(strange)
     let faulty = try LocalHTTPServer { request in
       switch fault {
       case "flood": .flood(200 << 20, declaresLength: false)
-      case "another chain", "another beginning", "far behind":
+      case "another chain", "another beginning":
         .answer(unwell.answer(request.body))
       default: Self.reply(fault, served.answer(request.body))
       }

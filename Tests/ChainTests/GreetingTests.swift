@@ -43,7 +43,8 @@ import Testing
     let scripted = try ScriptedChain(ToyNode(salt: 5))
     scripted.chain.expect(genesis: ToyNode.hash(0))
     let error = ChainError.wrongGenesis(
-      endpoint: "node0", expected: ToyNode.hash(0), got: ToyNode.hash(0, 5))
+      endpoint: "node0", chainID: 56, expected: ToyNode.hash(0), got: ToyNode.hash(0, 5))
+    #expect(error.description.hasSuffix("delete from chain where chain_id = 56"))
     #expect(throws: error) { try scripted.chain.greet(at: 3) }
     #expect(!error.isTransient)
     // Without a greeting the first use finds out.
@@ -91,7 +92,7 @@ import Testing
   }
 
   @Test func anEndpointFarBehindIsUsedLast() throws {
-    let scripted = try Self.chain([ToyNode(blocks: 30), ToyNode(blocks: 100)])
+    let scripted = try Self.chain([30, 100, 100].map { ToyNode(blocks: $0) })
     #expect(try scripted.chain.greet(at: 3).head.number == 99)
     #expect(scripted.chain.endpointName == "node1")
     #expect(
@@ -107,7 +108,7 @@ import Testing
     #expect(scripted.chain.takeNotices().isEmpty)
     var limits = ChainLimits()
     limits.maxHeadLag = 15
-    let strict = try Self.chain([ToyNode(blocks: 84), ToyNode(blocks: 100)], limits: limits)
+    let strict = try Self.chain([84, 100, 100].map { ToyNode(blocks: $0) }, limits: limits)
     #expect(try strict.chain.greet().head.number == 99)
   }
 
