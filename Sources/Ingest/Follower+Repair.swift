@@ -50,22 +50,25 @@ extension Follower {
   /// old blocks the node answers less, and the range stays wider. Of a field that no row of the
   /// mirror keeps, as of the sums, nothing can be told.
   ///
-  /// - Returns: nil if the market stands still at an event before which all was right: then
-  ///   nothing is missing.
+  /// Follows from the state that the deployment began with, if it began in mid-chain: before it
+  /// nothing is missing, whatever differs.
+  ///
+  /// - Returns: nil if the market stands still at an event before which all was right, or nothing
+  ///   has been read yet: then nothing is missing.
   public func blocksMissing(
     for divergences: [Divergence], multicall: Address
   ) throws -> ClosedRange<UInt64>? {
-    guard let last = cursor.block else { return nil }
+    guard let last = cursor.block, last >= begin else { return nil }
     for divergence in divergences.prefix(Self.triesMax) {
       let states = try states(of: divergence, through: last)
       if states.isEmpty { continue }
       let found = try narrowed(states, multicall: multicall)
       if divergence.isSetAside, found.wrong == states.count { return nil }
-      let first = found.right < 0 ? deployment.firstBlock : states[found.right].block + 1
+      let first = found.right < 0 ? begin : states[found.right].block + 1
       let end = found.wrong < states.count ? states[found.wrong].block : last
       return min(first, end)...end
     }
-    return deployment.firstBlock...max(deployment.firstBlock, last)
+    return begin...last
   }
 
   /// The last state that is right and the first that is wrong, as far as the node can tell: the
@@ -85,12 +88,14 @@ extension Follower {
 
   /// What the stored events make of the field, after each block with an event of its market.
   private func states(of divergence: Divergence, through last: UInt64) throws -> [FieldState] {
-    var mirror = system.blankMirror(following: divergence.markets, keepsHistory: false)
     var states: [FieldState] = []
     try db.transaction(.readOnly) { tx in
+      var mirror = try system.baseMirror(
+        following: divergence.markets, keepsHistory: false, of: deployment, in: tx)
+      // Other deployments may have stored events from before the state that this one began with.
       try EventStore.forEachLog(
-        of: watched, on: ancestry(of: cursor, in: tx), chainID: deployment.chainID, through: last,
-        in: tx
+        of: watched, on: ancestry(of: cursor, in: tx), chainID: deployment.chainID,
+        from: bootstrapBlock.map { $0 + 1 } ?? 0, through: last, in: tx
       ) { log, timestamp in
         let report = try system.apply(
           [log], of: deployment, times: [log.blockNumber: timestamp], finality: .max, to: &mirror)

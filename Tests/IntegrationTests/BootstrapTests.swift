@@ -83,6 +83,88 @@ import Testing
     try story.checkAgainstARunFromTheStart(block)
   }
 
+  /// Rows with events since the state, and rows that are as it left them.
+  @Test(arguments: shapes)
+  func anAuditRepairsFromTheStateItBeganWith(shape: String) throws {
+    let story = try begunInMidChain(seed: 721, shape: shape)
+    let whole = try TableDump(story.db)
+    let damages: [SQL] = [
+      "update position set collateral = collateral + 1, supply_shares = 0",
+      "delete from position where id % 2 = 0",
+      "update market set total_borrow_assets = total_borrow_assets + 1",
+    ]
+    for damage in damages {
+      let rows = try story.db.transaction { tx in try tx.execute(damage) }
+      #expect(rows > 0)
+      #expect(try story.program.run("audit", "--all").exit == 1)
+      let repaired = try story.program.run("audit", "--all", "--repair")
+      #expect(repaired.exit == 0, "\(repaired.output)\n\(repaired.errors)")
+      let healed = try TableDump(story.db)
+      #expect(healed == whole, "\(healed.difference(from: whole))")
+      try story.run("refresh-debt")
+    }
+    #expect(try story.value("select count(*) from block_range where state <> 'verified'") == 0)
+  }
+
+  /// Whatever differs, the blocks before the state are not read again.
+  @Test(arguments: shapes)
+  func anAuditFindsWhereAnEventIsMissingAfterTheState(shape: String) throws {
+    let story = try begunInMidChain(seed: 722, shape: shape)
+    let begin = try #require(try story.value("select bootstrap_block + 1 from deployment"))
+    let whole = try TableDump(story.db)
+    let supplyCollateral = try #require(
+      Bytes32("0xa3b9472a1399e17e123f3c2e6586c23e504184d504de59cdaa2b375e880c6184"))
+    let gone = try story.db.transaction { tx in
+      try tx.query(
+        """
+        with chosen as (
+            select * from event where topic0 = \(supplyCollateral) and block_number >= \(begin)
+            order by block_number desc, log_index desc offset 1 limit 1
+          )
+          delete from event e using chosen c where e.block_number = c.block_number
+          and e.log_index = c.log_index returning e.block_number, e.topic1
+        """)[0]
+    }
+    let block = try gone.get(0, UInt64.self)
+    // Its effect goes with it: derived from what is left, as a run that never saw it.
+    try story.db.transaction { tx in
+      try tx.execute(
+        """
+        insert into set_aside (deployment_id, market_key, block_number, log_index, reason, attempts)
+        select id, \(gone.get(1, Bytes32.self)), 0, 0, 'test', 1 from deployment
+        """)
+    }
+    _ = try story.program.run("consume-events")
+    #expect(try story.program.run("audit", "--all", "--repair").exit == 1)
+    let open = try story.db.transaction(.readOnly) { tx in
+      try tx.query("select from_block, to_block from block_range where state = 'suspect'")
+        .map { try $0.get(0, UInt64.self)...$0.get(1, UInt64.self) }
+    }
+    #expect(open.contains { $0.contains(block) }, "\(block) is not in \(open)")
+    #expect(open.allSatisfy { $0.lowerBound >= UInt64(begin) && $0.count < 40 }, "\(open)")
+
+    try story.consume()
+    let audited = try story.program.run("audit", "--all")
+    #expect(audited.exit == 0, "\(audited.output)\n\(audited.errors)")
+    let healed = try TableDump(story.db)
+    #expect(healed == whole, "\(healed.difference(from: whole))")
+  }
+
+  /// A deployment some blocks above the state that it began with, on a chain whose earlier events
+  /// are stored as well.
+  private func begunInMidChain(seed: UInt64, shape: String) throws -> Story {
+    let story = try Story(seed: seed, shape: shape, reorgLimit: 8)
+    try story.chain.advance(60)
+    try story.consume()
+    let block = try story.finalBlock()
+    try story.forgetTheMirror()
+    try story.bootstrap(at: block, story.list(at: block))
+    try story.chain.advance(60)
+    try story.consume()
+    try story.run("refresh-debt")
+    return story
+  }
+
   @Test func judgesPastBlocksFromItsOwnOn() throws {
     let story = try Story(seed: 12, shape: "moolah", reorgLimit: 8)
     try story.chain.advance(60)
