@@ -48,7 +48,6 @@ extension Chain {
       settlement.open.removeAll { $0.block == suspicion.block }
       replace(suspicion.block, by: proved, in: &settlement, request.filter)
     }
-    settlement.open.removeAll { $0.kind == .hint }
   }
 
   private func replace(
@@ -171,7 +170,7 @@ extension Chain {
     guard range.upperBound - range.lowerBound < UInt64(Self.proofsMax) else {
       return Window(settlement.reading, doubts: [doubt])
     }
-    for fetched in try fetchedHeaders(Array(range)) {
+    for fetched in try headers(of: settlement.reading, request) {
       guard let proved = try provedLogsAnywhere(of: fetched.header) else {
         return Window(settlement.reading, doubts: [doubt])
       }
@@ -179,6 +178,25 @@ extension Chain {
       settlement.add(fetched)
     }
     return Window(settlement.reading)
+  }
+
+  /// Every header of a reading's range, linked and of the same blocks as the reading.
+  ///
+  /// Logs are proved against these headers, and they may come from another endpoint than the
+  /// reading: one on another fork would prove logs of other blocks.
+  private func headers(
+    of reading: WindowReading, _ request: WindowRequest
+  ) throws(ChainError) -> [FetchedHeader] {
+    let check = WindowCheck(
+      range: reading.range, filter: request.filter, parent: request.parent)
+    return try rereading { () throws(ReadingFailure) in
+      let fetched = try self.fetchHeaders(Array(reading.range))
+      try self.checking { () throws(Inconsistency) in
+        try check.verify(reading.logs, against: fetched.map(\.header))
+        try reading.verifySameBlocks(as: fetched)
+      }
+      return fetched
+    }
   }
 }
 
@@ -233,6 +251,17 @@ extension WindowReading {
       && headers.allSatisfy { fetched in
         hashes[fetched.header.number].map { $0 == fetched.header.hash } ?? true
       }
+  }
+
+  /// Checks that none of its blocks has another hash among the headers.
+  fileprivate func verifySameBlocks(as others: [FetchedHeader]) throws(Inconsistency) {
+    let hashes = Dictionary(
+      others.map { ($0.header.number, $0.header.hash) }, uniquingKeysWith: { first, _ in first })
+    for fetched in headers {
+      let own = fetched.header
+      guard let hash = hashes[own.number], hash != own.hash else { continue }
+      throw .headerHash(expected: own.hash, got: hash)
+    }
   }
 
   /// The blocks whose logs are not the same in both.

@@ -29,7 +29,8 @@ public struct Window: Equatable, Sendable {
 /// Why the logs of some blocks are not believed to be all.
 public struct Doubt: Equatable, Sendable {
   public enum Reason: String, Equatable, Sendable {
-    /// The block's bloom tells of a wanted log and none came.
+    /// The block's bloom tells of a wanted log and none came, or of a wanted event that is not
+    /// among the block's logs.
     ///
     /// Only blooms so empty that fewer than one in 1,000 would match by chance are heard; even so,
     /// and since some chains' blooms lie, this is a suspicion and no error.

@@ -155,8 +155,9 @@ struct Suspicion: Equatable {
     /// The bloom tells of a wanted log and none came.
     case missing
 
-    /// The bloom tells of an event that is not among the block's logs. It may be another
-    /// contract's, so without a proof nothing is made of it.
+    /// The bloom tells of an event that is not among the block's logs, and by chance in less than
+    /// one block in `bloomOdds`: only nearly empty blocks are heard. It may be another contract's,
+    /// which receipts or another endpoint clear up. Filters without topics have no hints.
     case hint
 
     /// The bloom excludes a log that came.

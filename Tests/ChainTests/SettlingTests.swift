@@ -34,16 +34,29 @@ import Testing
   }
 
   @Test func oneLogWithheldFromABlockIsTakenFromTheReceipts() throws {
-    // The only one of its event in its block: the bloom tells of the event.
-    let log = try #require(
-      honest.truth(2...21).first { log in
-        let own = honest.truth(log.blockNumber...log.blockNumber)
-        return own.count > 1 && own.filter { $0.topics[0] == log.topics[0] } == [log]
-      })
-    let scripted = try ScriptedChain([node(without: [log])])
+    let scripted = try ScriptedChain([node(without: [try onlyOfItsEvent])])
     let window = try scripted.window(2...21)
     #expect(window.logs == honest.truth(2...21))
     #expect(window.doubts.isEmpty)
+  }
+
+  @Test func oneLogWithheldFromABlockIsDoubtedWithoutReceipts() throws {
+    let log = try onlyOfItsEvent
+    let block = log.blockNumber
+    let node = withoutReceipts(node(without: [log]))
+    let window = try ScriptedChain([node]).window(2...21)
+    #expect(window.logs == honest.truth(2...21).filter { $0 != log })
+    #expect(window.doubts == [Doubt(blocks: block...block, reason: .bloom, endpoint: "node0")])
+
+    let helped = try ScriptedChain([node, withoutReceipts(honest)]).window(2...21)
+    #expect(helped.logs == honest.truth(2...21))
+    #expect(helped.doubts.isEmpty)
+  }
+
+  /// Another contract's event of the same kind, as two endpoints say.
+  @Test func twoEndpointsThatAgreeClearAHint() throws {
+    let node = withoutReceipts(node(without: [try onlyOfItsEvent]))
+    #expect(try ScriptedChain([node, node]).window(2...21).doubts.isEmpty)
   }
 
   @Test func anEndpointCaughtInASmallWindowHasEveryBlockProved() throws {
@@ -59,6 +72,31 @@ import Testing
     let window = try scripted.window(2...21, everyHeaderFrom: 0)
     #expect(window.logs == honest.truth(2...21))
     #expect(window.doubts.isEmpty)
+  }
+
+  /// The headers that logs are proved against are those of the reading's own chain.
+  @Test func anotherForksBlocksProveNothing() throws {
+    let fork = SealedNode(blocks: 24, seed: 99)
+    let last = try #require((10...21).last { honest.truth($0...$0).count > 1 })
+    let scripted = try ScriptedChain([silent(about: last), fork])
+    let window = try scripted.window(2...last, everyHeaderFrom: .max)
+    #expect(window.logs == honest.truth(2...last))
+    #expect(window.doubts.isEmpty)
+
+    // Between the blocks that were read stands one of the fork, with receipts of its own.
+    let place = try #require(
+      (3..<last - 1).first { honest.truth($0...$0).count > 0 && fork.truth($0...$0).count > 0 })
+    var liar = honest
+    liar.blocks[Int(place)] = fork.blocks[Int(place)]
+    liar.tamper = { logs in
+      logs.removeAll {
+        [Hex.quantity(place), Hex.quantity(last)].contains($0["blockNumber"] as? String)
+      }
+    }
+    let alone = try ScriptedChain([liar])
+    #expect(throws: ChainError.inconsistent(endpoint: "node0", .unlinked(block: place))) {
+      try alone.window(2...last, everyHeaderFrom: .max)
+    }
   }
 
   @Test func anEndpointCaughtInALargeWindowIsDoubtedAsAWhole() throws {
@@ -387,6 +425,18 @@ import Testing
   private static let anyLog = Log(
     address: SealedNode.core, topics: [SealedNode.events[0]], data: [], blockNumber: 0,
     blockHash: .zero, transactionHash: .zero, transactionIndex: 0, logIndex: 0)
+
+  /// A log that is not alone in its block, and the only one of its event there: the bloom tells of
+  /// the event.
+  private var onlyOfItsEvent: Log {
+    get throws {
+      try #require(
+        honest.truth(2...21).first { log in
+          let own = honest.truth(log.blockNumber...log.blockNumber)
+          return own.count > 1 && own.filter { $0.topics[0] == log.topics[0] } == [log]
+        })
+    }
+  }
 
   /// A block with at least two wanted logs.
   private var blockWithLogs: UInt64 {
