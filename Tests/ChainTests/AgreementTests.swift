@@ -95,6 +95,29 @@ import Testing
     ) { try two.window(2...21, parent: (1, stored)) }
   }
 
+  @Test func whatTookTheParentsPlaceMustBeAgreedOn() throws {
+    let nodes = [SealedNode(blocks: 24, seed: 50), SealedNode(blocks: 24, seed: 51)]
+    let scripted = try ScriptedChain(nodes, limits: Self.limits(logs: 2))
+    let error = #expect(throws: ChainError.self) {
+      try scripted.window(2...21, parent: (1, honest.blocks[1].header.hash))
+    }
+    guard case .disagreement = error else {
+      Issue.record("got \(String(describing: error))")
+      return
+    }
+  }
+
+  @Test func aLogWithOtherDataIsADisagreement() throws {
+    var liar = honest
+    liar.tamper = { $0[0]["data"] = "0x" }
+    let scripted = try ScriptedChain([honest, liar], limits: Self.limits(logs: 2))
+    let error = #expect(throws: ChainError.self) { try scripted.window(2...21) }
+    guard case .disagreement = error else {
+      Issue.record("got \(String(describing: error))")
+      return
+    }
+  }
+
   @Test func endpointsWithOtherWindowSizesCanAgree() throws {
     var narrow = honest
     narrow.lie = { method, response in

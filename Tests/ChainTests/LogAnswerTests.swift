@@ -102,6 +102,15 @@ import Testing
     #expect(reason("{\"result\":[{" + text + "}]}") != nil)
   }
 
+  @Test(arguments: ["address", "blockHash", "transactionHash"])
+  func aHashOrAddressEndsWithAQuote(_ key: String) throws {
+    var fields = try Self.fields()
+    let value = try #require(fields[key])
+    fields[key] = value.dropLast() + "x"
+    let text = fields.map { "\"\($0)\":\($1)" }.joined(separator: ",")
+    #expect(reason("{\"result\":[{" + text + "}]}") == .badHex)
+  }
+
   @Test func fiveTopicsAreTooMany() throws {
     let topics = Array(repeating: "\(ToyNode.topic)", count: 5)
     #expect(reason(try Self.text { $0["topics"] = topics }) == .expected("at most four topics"))

@@ -349,7 +349,9 @@ import Testing
     node.lie = { method, response in
       guard var header = response["result"] as? [String: Any], method == "eth_getBlockByHash"
       else { return }
-      header["transactions"] = (0...2000).map { "\(SealedNode.word($0, salt: 5))" }
+      header["transactions"] = (UInt64(0)...2000).map {
+        "\(SealedNode.word($0, salt: 5))"
+      }
       response["result"] = header
     }
     let scripted = try ScriptedChain([node])

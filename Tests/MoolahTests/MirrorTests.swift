@@ -107,6 +107,20 @@ import Testing
     #expect(report.setAside.map(\.market) == [logs[spoiled].topics[1]])
   }
 
+  @Test func moreThanThereIsSetsTheMarketAside() throws {
+    let (emitted, times) = try LogStream.named("fixture_logs_11").chain()
+    var logs = emitted
+    let spoiled = try #require(
+      logs.firstIndex { $0.topics.first == ABI.topic(Topic.withdrawCollateral) })
+    // A number that fits the contract's word, which is half as wide as the event's.
+    logs[spoiled].data.replaceSubrange(48..<64, with: [UInt8](repeating: 0xFF, count: 16))
+    var mirror = moolah.blankMirror(following: nil)
+    let report = try moolah.apply(
+      logs, of: deployment, times: times, finality: .max, to: &mirror)
+    #expect(report.setAside.map(\.market) == [logs[spoiled].topics[1]])
+    #expect(report.setAside.first?.logIndex == logs[spoiled].logIndex)
+  }
+
   @Test func aMarketIsCreatedOnce() throws {
     let (emitted, times) = try LogStream.named("fixture_logs_11").chain()
     var again = try #require(
