@@ -8,8 +8,8 @@ import Systems
 extension Follower {
   /// Takes back what the chain has taken back; without `commit` it only tells what it would.
   ///
-  /// - Parameter stored: the chain's block of the cursor's number, if it was asked for already.
-  /// - Throws: `IngestError.reorgTooDeep` if no common block is stored within the limit.
+  /// `stored` is the chain's block of the cursor's number, if it was asked for already. Throws
+  /// `IngestError.reorgTooDeep` if no common block is stored within the limit.
   public mutating func reconcile(
     head: BlockHeader, stored: BlockHeader? = nil, commit: Bool = true
   ) throws -> Reconciliation {
