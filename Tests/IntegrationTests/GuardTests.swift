@@ -52,6 +52,18 @@ import Testing
     #expect(try ground.canonical(60) == GuardGround.header(60, "own").hash)
   }
 
+  @Test func aFollowerThatWasReplacedWritesNothing() throws {
+    let ground = try GuardGround()
+    var follower = try ground.follower()
+    ground.meanwhile { db, id in
+      _ = try db.transaction { try $0.execute("update writer set epoch = epoch + 1") }
+    }
+    #expect(throws: WriterError.replaced) {
+      try follower.follow(through: 60, head: GuardGround.head) { _ in true }
+    }
+    #expect(try ground.cursor() == .start)
+  }
+
   @Test func aRepairIsTheWritersAlone() throws {
     let ground = try GuardGround()
     var follower = try ground.follower()
