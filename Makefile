@@ -60,7 +60,7 @@ check: bootstrap ## formatting, the list of guards, warnings as errors, and the 
 	swift build $(SWIFT_FLAGS) --build-tests --explicit-target-dependency-import-check error
 
 .PHONY: guards
-guards: python ## take away one guard after the other: its tests must fail (an hour)
+guards: python ## take away one guard after the other: its tests must fail (half an hour)
 	scripts/guards --jobs $(JOBS)
 
 .PHONY: fmt
