@@ -1,8 +1,8 @@
 """The same random kills for consume-events and for ethereum-etl, on the same node and server.
 
-Both get the same draws. A draw is a part of twice the time that the program takes to start and to
-do its share of the work, measured undisturbed before: so both are hit as often in each phase,
-though one takes a few seconds for the whole and the other minutes. Then each runs to its end.
+Both get the same draws, each scaled with the time that the program takes when nobody disturbs it:
+so both are hit at their start and at work, though one takes a second for the whole and the other a
+minute. Both commit after a hundred blocks. Then each runs to its end.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 import subprocess
 import time
 from collections.abc import Callable
+from math import sqrt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ import etl
 from place import Database, Node, Place
 
 _USERS = 2_000
+_WINDOW = ("--window", "100")
 _LAST_RUNS = 20
 _LOCK_SECONDS = 0.2
 _AIM_SECONDS = 120
@@ -34,9 +36,14 @@ class Schedule(NamedTuple):
     draws: list[float]
 
     def delays(self, start: float, whole: float) -> list[float]:
-        """Seconds after each start."""
-        mean = start + max(0.0, whole - start) / len(self.draws)
-        return [2 * mean * draw for draw in self.draws]
+        """Seconds after each start, between zero and a limit.
+
+        With this limit what comes after the start is, on average, one part of the work, of as
+        many parts as there are kills: the work ends about when the kills do.
+        """
+        part = max(0.0, whole - start) / len(self.draws)
+        limit = start + part + sqrt(part * (part + 2 * start))
+        return [limit * draw for draw in self.draws]
 
 
 class Outcome(NamedTuple):
@@ -56,7 +63,7 @@ def kills(place: Place, *, count: int, seed: int, is_long: bool) -> None:
     version = etl.prepare()
     rng = random.Random(seed)
     schedule = Schedule(seed, [rng.random() for _ in range(count)])
-    logs = 300_000 if is_long else 60_000
+    logs = 300_000 if is_long else 200_000
     with Node(place, logs, markets=40, users=_USERS, has_receipts=True) as node:
         print(f"\nrandom kills: {count}, seed {seed}, {node.facts['logs']:,} logs", flush=True)
         _tell("consume-events", _ours(place, node, schedule))
@@ -81,13 +88,13 @@ def _tell(name: str, outcome: Outcome) -> None:
 
 def _ours(place: Place, node: Node, schedule: Schedule) -> Outcome:
     database = place.database("undisturbed")
-    whole = place.job("consume-events", *node.settings(database))
+    whole = place.job("consume-events", *node.settings(database), *_WINDOW)
     expected = _all_of(database)
     idle = place.job("consume-events", *node.settings(database))
     place.drop(database)
 
     database = place.database("killed")
-    command = [place.program, "consume-events", *node.settings(database)]
+    command = [place.program, "consume-events", *node.settings(database), *_WINDOW]
     hits, seen = 0, [-1]
     for delay in schedule.delays(idle.seconds, whole.seconds):
         if seen[-1] == node.facts["last"]:
