@@ -46,12 +46,23 @@ class Schedule(NamedTuple):
         return [limit * draw for draw in self.draws]
 
 
+class Disturbance(NamedTuple):
+    """What the kills came to."""
+
+    kills: int
+    advances: int
+    ended_by_itself: int
+    refused_starts: int
+    repairs: int
+
+
 class Outcome(NamedTuple):
     """What became of one program's tables, and what it took."""
 
     kills: int
     advances: int  # how often the cursor had moved from one kill to the next
     last_runs: int
+    ended_by_itself: int
     refused_starts: int
     repairs: int
     lost: int
@@ -114,7 +125,7 @@ def _ours(place: Place, node: Node, schedule: Schedule) -> Outcome:
     lost, doubled = _difference(expected["event"], found["event"])
     differing = [name for name in expected if expected[name] != found[name]]
     advances = len(set(seen)) - 1
-    return Outcome(hits, advances, runs - 1, 0, 0, lost, doubled, differing)
+    return Outcome(hits, advances, runs - 1, 0, 0, 0, lost, doubled, differing)
 
 
 def _killed_after(command: list[str], delay: float) -> bool:
@@ -143,21 +154,26 @@ def _cursor(database: Database) -> int:
 
 
 def _theirs(place: Place, node: Node, delays: list[float], expected: contents.Sum) -> Outcome:
-    def disturb(stream: etl.Etl) -> tuple[int, int, int]:
-        hits, refused = 0, 0
+    def disturb(stream: etl.Etl) -> Disturbance:
+        hits = ended = refused = repairs = 0
         seen: list[int | None] = [None]
         for delay in delays:
             if seen[-1] == node.facts["last"]:
                 break
             stream.start()
             time.sleep(delay)
-            if stream.kill():
+            if (reason := stream.ended()) is None and stream.kill():
                 hits += 1
             else:
-                refused += 1
+                # Why it ended is told, and no repair is counted that its file does not need.
+                ended += 1
+                print(f"  ended by itself within {delay:.2f} s: {reason}", flush=True)
+                print(f"  its cursor file: {_text(stream.file)!r}", flush=True)
+            if stream.file.exists() and stream.cursor() is None:
+                refused, repairs = refused + _is_refused(stream), repairs + 1
                 _repair(stream, node.facts["first_block"])
             seen.append(stream.cursor())
-        return hits, len(set(seen)) - 1, refused
+        return Disturbance(hits, len(set(seen)) - 1, ended, refused, repairs)
 
     return _disturbed(place, node, "killed_etl", expected, disturb)
 
@@ -165,7 +181,7 @@ def _theirs(place: Place, node: Node, delays: list[float], expected: contents.Su
 def _aimed(place: Place, node: Node, expected: contents.Sum) -> Outcome:
     """One kill between the moments when its cursor file is emptied and when it is written."""
 
-    def disturb(stream: etl.Etl) -> tuple[int, int, int]:
+    def disturb(stream: etl.Etl) -> Disturbance:
         stream.start()
         deadline = time.perf_counter() + _AIM_SECONDS
         while not (_is_empty(stream.file) and stream.kill() and _is_empty(stream.file)):
@@ -173,7 +189,7 @@ def _aimed(place: Place, node: Node, expected: contents.Sum) -> Outcome:
                 raise SystemExit("its cursor file was never seen empty")
             if stream.ended() is not None or stream.cursor() == node.facts["last"]:
                 raise SystemExit("it came to its end without being hit")
-        return 1, 1, 0
+        return Disturbance(1, 1, 0, 0, 0)
 
     return _disturbed(place, node, "aimed_etl", expected, disturb)
 
@@ -183,13 +199,13 @@ def _disturbed(
     node: Node,
     name: str,
     expected: contents.Sum,
-    disturb: Callable[[etl.Etl], tuple[int, int, int]],
+    disturb: Callable[[etl.Etl], Disturbance],
 ) -> Outcome:
     """Runs it to its end after the kills, with the repairs that its refusals ask for."""
     database = place.empty_database(name)
     stream = etl.Etl(database, node.facts)
-    hits, advances, refused = disturb(stream)
-    repairs, runs = refused, 0
+    told = disturb(stream)
+    refused, repairs, runs = told.refused_starts, told.repairs, 0
     while stream.cursor() != node.facts["last"]:
         runs += 1
         if stream.file.exists() and stream.cursor() is None:
@@ -200,7 +216,17 @@ def _disturbed(
     place.drop(database)
     lost, doubled = _difference(expected, found)
     differing = [] if found == expected else ["logs"]
-    return Outcome(hits, advances, runs, refused, repairs, lost, doubled, differing)
+    return Outcome(
+        told.kills,
+        told.advances,
+        runs,
+        told.ended_by_itself,
+        refused,
+        repairs,
+        lost,
+        doubled,
+        differing,
+    )
 
 
 def _is_refused(stream: etl.Etl) -> bool:
@@ -220,6 +246,10 @@ def _repair(stream: etl.Etl, first_block: int) -> None:
     """What an operator does: puts the last block that is surely there into the file."""
     told = stream.database.do("select max(block_number) from logs")
     stream.file.write_text(f"{int(told) - 1 if told else first_block - 1}\n")
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
 
 
 def _is_empty(path: Path) -> bool:
