@@ -66,7 +66,7 @@ import Testing
     let ground = try FaultGround.shared.get()
     var stopped = 0
     var inside = 0
-    for step in stride(from: 1, to: 10_000, by: Length.pick(short: 15, long: 1)) {
+    for step in stride(from: 1, to: 10_000, by: Length.pick(short: 5, long: 1)) {
       let trial = try Trial(ground, timeoutMilliseconds: 10_000)
       let proxy = try DatabaseProxy()
       defer { proxy.stop() }
