@@ -35,6 +35,7 @@ extension PlainJSON {
     case .bytes: bytes.map(RPCAnswer.bytes)
     case .logs: logs.map(RPCAnswer.logs)
     case .header: isNull ? .header(nil) : header.map(RPCAnswer.header)
+    case .sealedHeader, .receipts, .receipt: nil  // the target asks for none
     }
   }
 
@@ -45,10 +46,25 @@ extension PlainJSON {
     else { return nil }
     let header = BlockHeader(
       number: number, hash: hash, parentHash: parentHash, timestamp: timestamp)
-    if members("logsBloom").isEmpty { return FetchedHeader(header: header, bloom: nil) }
+    guard let transactionCount else { return nil }
+    func fetched(_ bloom: Bloom?) -> FetchedHeader {
+      FetchedHeader(header: header, bloom: bloom, transactionCount: transactionCount.value)
+    }
+    if members("logsBloom").isEmpty { return fetched(nil) }
     guard let field = member("logsBloom") else { return nil }
-    if field.isNull { return FetchedHeader(header: header, bloom: nil) }
-    return field.bytes.flatMap(Bloom.init(bytes:)).map { FetchedHeader(header: header, bloom: $0) }
+    if field.isNull { return fetched(nil) }
+    return field.bytes.flatMap(Bloom.init(bytes:)).map(fetched)
+  }
+
+  /// How many transactions there are, a nil value where the key is absent or null; nil when it is
+  /// there twice or is no array.
+  private var transactionCount: (value: Int?, Void)? {
+    if members("transactions").isEmpty { return (nil, ()) }
+    switch member("transactions") {
+    case .null?: return (nil, ())
+    case .array(let elements)?: return (elements.count, ())
+    default: return nil
+    }
   }
 
   /// An error; the last of two equal keys counts.
