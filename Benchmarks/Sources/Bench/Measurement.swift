@@ -19,24 +19,28 @@ struct Measurement {
     line(name, times)
   }
 
-  /// Takes the CPU time of operations that each read `bytes` bytes, in turn, so that a slow moment
-  /// of the machine hits all, and prints gigabytes a second; a gigabyte is 10^9 bytes.
+  /// Takes the time of operations that each read `bytes` bytes, in turn, so that a slow moment of
+  /// the machine hits all, and prints gigabytes a second, of the clock on the wall and of CPU time;
+  /// a gigabyte is 10^9 bytes.
   static func compareThroughput(
     bytes: Int, _ operations: [(name: String, body: () -> UInt64)]
   ) {
     for operation in operations { keep(operation.body()) }
-    var speeds = operations.map { _ in [Double]() }
+    var wall = operations.map { _ in [Double]() }
+    var computing = wall
     for _ in 0..<rounds {
       for (index, operation) in operations.enumerated() {
-        let start = cpuNanoseconds
+        let start = (ContinuousClock.now, cpuNanoseconds)
         let checksum = operation.body()
-        let elapsed = cpuNanoseconds - start
+        let elapsed = (ContinuousClock.now - start.0, cpuNanoseconds - start.1)
         keep(checksum)
-        speeds[index].append(Double(bytes) / elapsed)
+        wall[index].append(Double(bytes) / elapsed.0.nanoseconds)
+        computing[index].append(Double(bytes) / elapsed.1)
       }
     }
     for (index, operation) in operations.enumerated() {
-      line(operation.name, speeds[index])
+      line(operation.name, wall[index])
+      line("  of CPU time", computing[index])
     }
   }
 

@@ -18,7 +18,7 @@ enum ScannerBench {
     }
     var target = [UInt8](repeating: 0, count: body.count)
     let size = "\(body.count / 1_000_000) MB, \(text.logs) logs of \(body.count / text.logs) bytes"
-    Measurement.header("an answer of \(size)", unit: "GB/s of CPU time")
+    Measurement.header("an answer of \(size)", unit: "GB/s")
     Measurement.compareThroughput(
       bytes: body.count,
       [
