@@ -60,6 +60,28 @@ import Testing
     #expect("func doubled(floating: Int)".firstMatch(of: Self.floatingPoint) == nil)
   }
 
+  @Test func noMergeWasLeftHalfDone() {
+    let marks = ["<<<<<<< ", "=======", ">>>>>>> ", "||||||| "]
+    let left = Repository.files.flatMap { path in
+      Repository.lines(path).filter { _, line in
+        marks.contains { $0.hasSuffix(" ") ? line.hasPrefix($0) : line == $0 }
+      }.map { "\(path):\($0.number)" }
+    }
+    #expect(left == [])
+  }
+
+  @Test func everyLineOfTheCrontabIsOne() {
+    let field = /[0-9*,\/-]+/
+    let lines = Repository.lines("crontab.example").map(\.text)
+      .filter { !$0.isEmpty && !$0.hasPrefix("#") }
+    #expect(lines.contains { $0.contains("plimsoll consume-events") })
+    for line in lines where line.wholeMatch(of: /[A-Z_]+=\S+/) == nil {
+      let words = line.split(separator: " ")
+      #expect(words.count > 6, "\(line)")
+      #expect(words.prefix(5).allSatisfy { $0.wholeMatch(of: field) != nil }, "\(line)")
+    }
+  }
+
   @Test func sqlStaysInItsHomes() {
     let files = Self.swift.filter { path in
       let isHome =
