@@ -145,6 +145,7 @@ public struct ConsumeEvents: Job {
     try goOn(&follower, head: head.number, of: target, in: context, into: &report)
     // The head first: what is open, also what this run has revealed, takes the time that is left.
     try mend(&follower, head: head.number, in: context, into: &report)
+    try vouch(&follower, head: head.number, of: target, in: context, into: &report)
     context.tellNotices(of: try target.chain, into: &report)
     try account(for: follower, head: head.number, in: context, into: &report)
   }
@@ -388,6 +389,45 @@ public struct ConsumeEvents: Job {
     case let error as ChainError: error.isAboutItsRange || error.isOfMissingBlocks
     case is IngestError: true
     default: false
+    }
+  }
+
+  // MARK: The contract's word
+
+  private func vouch(
+    _ follower: inout Follower<some OnChainSystem>, head: UInt64, of target: DeploymentContext,
+    in context: JobContext, into report: inout RunReport
+  ) throws {
+    guard let run = context.runID else { return }
+    let vouched = try follower.vouch(
+      head: head, multicall: target.chainSettings.multicall, run: run,
+      isStopping: context.isStopping)
+    if let obstacle = vouched.obstacle {
+      context.log.info("the contract was not asked", ["reason": obstacle])
+      report.count("unvouched")
+    }
+    if let findings = vouched.findings {
+      report.count("claims_asked", findings.claims.values.reduce(0, +))
+      report.count("claims_unanswered", findings.unanswered.count)
+      for found in findings.divergences.prefix(Self.openShownMax) {
+        context.log.error(
+          "the contract tells otherwise",
+          [
+            "kind": found.subject.kind.rawValue, "contract": found.subject.contract,
+            "market": found.subject.market?.description ?? "",
+            "user": found.subject.user?.description ?? "", "field": found.field,
+            "expected": found.expected ?? "", "actual": found.actual ?? "",
+            "block": findings.block.number,
+          ])
+      }
+    }
+    if vouched.resolved > 0 { report.count("divergences_resolved", vouched.resolved) }
+    if vouched.openDivergences > 0 {
+      report.count("open_divergences", vouched.openDivergences)
+      report.note(
+        "the contract tells \(vouched.openDivergences) fields otherwise (table divergence); "
+          + "blocks in doubt are read again, and plimsoll audit --repair looks further")
+      report.worsen(to: .itemFailures)
     }
   }
 

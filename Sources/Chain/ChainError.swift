@@ -75,6 +75,14 @@ public enum ChainError: Error, Equatable, Sendable {
     }
   }
 
+  /// Whether an endpoint serves another chain.
+  public var isOfAnotherChain: Bool {
+    switch self {
+    case .wrongChain, .wrongGenesis: true
+    default: false
+    }
+  }
+
   /// Whether the same run, later, may well succeed.
   public var isTransient: Bool {
     switch self {

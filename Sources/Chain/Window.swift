@@ -42,6 +42,9 @@ public struct Doubt: Equatable, Sendable {
     /// The endpoint withheld logs of another block of the window, and no other one can be asked.
     case withheld
 
+    /// Logs that were stored before are told with other words now.
+    case changed
+
     /// There are exactly as many logs as the endpoint gives at most.
     case cutOff
   }

@@ -19,6 +19,15 @@ public struct Auditing<System: OnChainSystem> {
   /// Claims that are asked, and held in memory, at a time.
   private static var claimsAtOnce: Int { 5_000 }
 
+  init(
+    deployment: Deployment, block: BlockMark, claims: Claims, open: [Divergences.Open]
+  ) {
+    self.deployment = deployment
+    self.block = block
+    self.claims = claims
+    self.open = open
+  }
+
   /// Reads the claims in one snapshot; nil if no block has been consumed yet.
   public init?(
     _ system: System, of deployment: Deployment, in scope: AuditScope, on db: Connection

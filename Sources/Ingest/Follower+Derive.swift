@@ -17,6 +17,7 @@ extension Follower {
   /// Derives markets (nil: all) from their stored events, up to the cursor.
   public mutating func derive(_ markets: Set<Bytes32>?, head: UInt64) throws {
     cursor = try write { tx in try derive(markets, head: head, in: tx) }
+    changes.noteOthers()
     let watched = try db.transaction(.readOnly) { tx in
       try system.watched(of: deployment, in: tx)
     }

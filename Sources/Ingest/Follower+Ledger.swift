@@ -110,9 +110,14 @@ extension Follower {
     _ open: Ledger.OpenRange, head: UInt64
   ) throws -> (step: Step, shared: Set<Bytes32>) {
     let addresses = Set(filters.filter { $0.value == open.filterVersion }.keys)
+    let isInDoubt = open.range.state == .suspect
+    // Where only the contract contradicts, it may be many blocks, and it will be asked again.
+    let isWide =
+      open.range.reason == Vouched.reason
+      && UInt64(open.range.blocks.count) > limits.windowBlocks
     return try readAgain(
-      open.range.blocks, of: addresses, attempts: open.range.attempts,
-      everyHeader: open.range.state == .suspect, head: head)
+      open.range.blocks, of: addresses, attempts: open.range.attempts, isInDoubt: isInDoubt,
+      everyHeader: isInDoubt && !isWide, head: head)
   }
 
   /// Says that a range is complete although nothing proves it.
@@ -146,7 +151,7 @@ extension Follower {
   /// once.
   private mutating func readAgain(
     _ blocks: ClosedRange<UInt64>, of addresses: Set<Address>, attempts: Int,
-    everyHeader: Bool = false, head: UInt64, commit: Bool = true
+    isInDoubt: Bool = false, everyHeader: Bool = false, head: UInt64, commit: Bool = true
   ) throws -> (step: Step, shared: Set<Bytes32>) {
     // Every header where blocks are in doubt or few, or where they may still be taken back.
     let isShort = everyHeader || blocks.upperBound - blocks.lowerBound < limits.reorg
@@ -155,9 +160,10 @@ extension Follower {
       everyHeaderFrom: isShort ? blocks.lowerBound : limits.finality(of: head),
       watched: addresses, parent: nil)
     let read = try reader.read(from: blocks.lowerBound, through: blocks.upperBound)
-    let window = read.window
+    var window = read.window
     var late: [Log] = []
     var all = filters
+    var covered: Set<Int32> = []
     cursor = try write(commit: commit) { tx in
       if let block = try Blocks.contradicted(
         by: window.headers, chainID: deployment.chainID, in: tx)
@@ -165,21 +171,35 @@ extension Follower {
         throw IngestError.contradiction(block: block)
       }
       try Blocks.append(window.headers, chainID: deployment.chainID, in: tx)
+      let replaced = try EventStore.takeChanged(
+        by: window.logs, chainID: deployment.chainID, in: tx)
+      if !replaced.isEmpty {
+        // One of the two answers is a lie, and nothing here says which: until it is told twice.
+        window.doubts.append(
+          Doubt(blocks: window.range, reason: .changed, endpoint: chain.endpointName))
+      }
       late = try EventStore.appendNew(window.logs, chainID: deployment.chainID, in: tx)
       let revealed = read.watched.subtracting(watched)
       if !revealed.isEmpty, let block = cursor.block {
         all = try list(revealed, among: filters, missing: block, in: tx)
       }
+      covered = versions(of: all, coveredBy: read.watched)
       try Ledger.note(
-        window, of: versions(of: all, coveredBy: read.watched), attempts: attempts,
-        deployment: deployment.id, in: tx)
+        window, of: covered, attempts: attempts, deployment: deployment.id, in: tx)
       if late.isEmpty { return cursor }
       // With the logs of contracts that the late events have revealed.
       var listed = self
       listed.filters = all
-      return try listed.derive(system.markets(concernedBy: late), head: head, in: tx)
+      return try listed.derive(
+        system.markets(concernedBy: late + replaced), head: head, in: tx)
     }
-    if commit { filters = all }
+    if commit {
+      filters = all
+      changes.noteReadAgain(
+        RunChanges.LedgerPart(
+          blocks: window.range, versions: covered, attempts: attempts + 1, isInDoubt: isInDoubt),
+        late: late)
+    }
     var applied = ApplyReport()
     applied.applied = late.count
     let shared = window.logs.filter { $0.address != deployment.address }

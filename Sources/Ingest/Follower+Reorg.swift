@@ -52,6 +52,7 @@ extension Follower {
       return try cursor.move(
         Self.job, of: deployment.id, to: ancestor.number, hash: ancestor.hash, in: tx)
     }
+    if commit { changes.noteOthers() }
     (filters, unlisted) = try db.transaction(.readOnly) { tx in
       let filters = try Ledger.filters(of: deployment.id, in: tx)
       return (filters, try system.watched(of: deployment, in: tx).subtracting(filters.keys))

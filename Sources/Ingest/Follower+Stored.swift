@@ -20,6 +20,7 @@ extension Follower {
     var filters = filters
     var previous = takeKept()
     var stored: System.Mirror?
+    var read: Window?
     cursor = try write(commit: commit) { tx in
       guard let piece = try storedPiece(through: last, in: tx) else { return cursor }
       // Runs that fetch may have revealed contracts since this one began.
@@ -36,8 +37,9 @@ extension Follower {
       filters = try list(
         revealed.subtracting(filters.keys), among: filters, missing: piece.blocks.upperBound,
         in: tx)
-      step = Step(
-        Window(range: piece.blocks, logs: logs, headers: [piece.end]), applied: applied)
+      let window = Window(range: piece.blocks, logs: logs, headers: [piece.end])
+      step = Step(window, applied: applied)
+      read = window
       stored = mirror
       return try cursor.move(
         Self.job, of: deployment.id, to: piece.end.number, hash: piece.end.hash, in: tx)
@@ -46,6 +48,7 @@ extension Follower {
       keep(stored.take())
       self.filters = filters
       unlisted.subtract(filters.keys)
+      if let read { changes.noteRead(read.range, read.logs) }
     }
     return step
   }

@@ -28,6 +28,8 @@ public struct Follower<System: OnChainSystem> {
   public internal(set) var bootstrapBlock: UInt64?
   /// Whether it was seen that the contract did not exist before the first block.
   var isBeginningProved = false
+  /// What this follower has read and changed.
+  var changes = RunChanges()
   /// The transaction below which every declaration of a foreign indexer was taken note of.
   var horizon: Int64 = 0
 
@@ -150,6 +152,7 @@ public struct Follower<System: OnChainSystem> {
       keep(stored.take())
       self.filters = filters
       unlisted.subtract(filters.keys)
+      changes.noteRead(read.window.range, read.window.logs)
     }
     return Step(read.window, applied: applied)
   }

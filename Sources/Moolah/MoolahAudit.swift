@@ -36,12 +36,12 @@ struct AuditedMarket: Sendable {
   let lastUpdate: String
   let fee: String?
   let rateAtTarget: String?
-  /// Sums over its positions.
-  let supplySharesOfPositions: String
-  let borrowSharesOfPositions: String
+  /// Sums over its positions; nil: nobody has added them up.
+  let supplySharesOfPositions: String?
+  let borrowSharesOfPositions: String?
   /// What the core should hold of each token at least, for all markets together.
-  let loanHeld: String
-  let collateralHeld: String
+  let loanHeld: String?
+  let collateralHeld: String?
   let isSetAside: Bool
 
   var subject: FactSubject { .market(key, irm: irm) }
@@ -72,6 +72,14 @@ extension AuditedRows {
     for claim in few { gone.remove(claim.subject) }
     for index in 0..<positions.count where !gone.isEmpty { gone.remove(subject(ofPosition: index)) }
     return Claims(few + gone.map(emptyClaim), manyCount: positions.count) { positionClaim($0) }
+  }
+
+  /// Claims of the rows themselves, without sums and tokens.
+  func claimsToVouchFor() -> Claims {
+    Claims(
+      coreClaims() + markets.flatMap { marketClaims($0) + rateModelClaims($0) },
+      manyCount: positions.count
+    ) { positionClaim($0) }
   }
 
   /// One claim for each view of the core contract itself.
@@ -306,11 +314,16 @@ extension AuditedMarket {
       ClaimedField("total_supply_shares", word: 1, totalSupplyShares),
       ClaimedField("total_borrow_assets", word: 2, totalBorrowAssets),
       ClaimedField("total_borrow_shares", word: 3, totalBorrowShares),
-      ClaimedField("supply_shares_of_positions", word: 1, supplySharesOfPositions),
-      ClaimedField("borrow_shares_of_positions", word: 3, borrowSharesOfPositions),
       // Without a rate model `accrueInterest` moves the time and emits nothing.
       ClaimedField("last_update", word: 4, lastUpdate, irm == .zero ? .atMost : .equal),
-    ] + (fee.map { [$0] } ?? [])
+    ] + sumFields + (fee.map { [$0] } ?? [])
+  }
+
+  private var sumFields: [ClaimedField] {
+    [
+      supplySharesOfPositions.map { ClaimedField("supply_shares_of_positions", word: 1, $0) },
+      borrowSharesOfPositions.map { ClaimedField("borrow_shares_of_positions", word: 3, $0) },
+    ].compactMap(\.self)
   }
 
   fileprivate var parameterFields: [ClaimedField] {

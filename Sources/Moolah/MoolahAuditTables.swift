@@ -22,7 +22,7 @@ extension Moolah {
     return rows.claims(in: scope)
   }
 
-  private func readCore(
+  func readCore(
     into rows: inout AuditedRows, of deployment: Deployment, in tx: borrowing Transaction
   ) throws {
     let found = try tx.query(
@@ -99,12 +99,7 @@ extension Moolah {
       order by c.market_id, c.user_address
       """
     ) { row in
-      guard let market = ids[try row.get(0, Int32.self)] else { return }
-      rows.positions.markets.append(market)
-      rows.positions.users.append(try row.get(1, Address.self))
-      rows.positions.supplyShares.append(try row.get(2, U256.self))
-      rows.positions.borrowShares.append(try row.get(3, U256.self))
-      rows.positions.collateral.append(try row.get(4, U256.self))
+      try rows.append(position: row, ids: ids)
     }
   }
 
@@ -197,9 +192,21 @@ extension Moolah {
   }
 }
 
+extension AuditedRows {
+  /// Takes a row of `readPositions`; `ids` are the places of the markets that were read.
+  mutating func append(position row: borrowing Row, ids: [Int32: Int32]) throws {
+    guard let market = ids[try row.get(0, Int32.self)] else { return }
+    positions.markets.append(market)
+    positions.users.append(try row.get(1, Address.self))
+    positions.supplyShares.append(try row.get(2, U256.self))
+    positions.borrowShares.append(try row.get(3, U256.self))
+    positions.collateral.append(try row.get(4, U256.self))
+  }
+}
+
 extension AuditedMarket {
   /// Takes a row of `readMarkets`.
-  fileprivate init(_ row: borrowing Row) throws {
+  init(_ row: borrowing Row) throws {
     key = try row.get(1, Bytes32.self)
     loanToken = try row.get(2, Address.self)
     collateralToken = try row.get(3, Address.self)
@@ -214,10 +221,10 @@ extension AuditedMarket {
     lastUpdate = try row.get(12, String.self)
     fee = try row.get(13, String?.self)
     rateAtTarget = try row.get(14, String?.self)
-    supplySharesOfPositions = try row.get(15, String.self)
-    borrowSharesOfPositions = try row.get(16, String.self)
-    loanHeld = try row.get(17, String.self)
-    collateralHeld = try row.get(18, String.self)
+    supplySharesOfPositions = try row.get(15, String?.self)
+    borrowSharesOfPositions = try row.get(16, String?.self)
+    loanHeld = try row.get(17, String?.self)
+    collateralHeld = try row.get(18, String?.self)
     isSetAside = try row.get(19, Bool.self)
   }
 }

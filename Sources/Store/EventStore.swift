@@ -33,6 +33,49 @@ public enum EventStore {
     return logs.filter { new.contains(EventKey(block: $0.blockNumber, index: $0.logIndex)) }
   }
 
+  /// Takes out stored logs of which these say something else at the same place of the same block.
+  ///
+  /// - Returns: what was taken out.
+  public static func takeChanged(
+    by logs: [Log], chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> [Log] {
+    guard let first = logs.first?.blockNumber, let last = logs.last?.blockNumber else { return [] }
+    let told = Dictionary(
+      logs.map { (Place($0), $0) }, uniquingKeysWith: { first, _ in first })
+    var changed: [Log] = []
+    let rows = try tx.query(
+      """
+      select block_number, log_index, block_hash, transaction_hash, transaction_index, address,
+        topic0, topic1, topic2, topic3, data
+      from event where chain_id = \(chainID) and block_number between \(first) and \(last)
+        and address = any(\(Set(logs.map(\.address)).sorted()))
+        and block_hash = any(\(Set(logs.map(\.blockHash)).sorted()))
+      """)
+    for row in rows {
+      let log = try Log(row)
+      if let now = told[Place(log)], now != log { changed.append(log) }
+    }
+    try tx.executeBatch(
+      changed.map { log in
+        """
+        delete from event where chain_id = \(chainID) and block_number = \(log.blockNumber)
+          and log_index = \(Int32(bitPattern: log.logIndex)) and block_hash = \(log.blockHash)
+        """
+      })
+    return changed
+  }
+
+  /// The key of a log on its chain.
+  private struct Place: Hashable {
+    let block: Bytes32
+    let index: UInt32
+
+    init(_ log: Log) {
+      block = log.blockHash
+      index = log.logIndex
+    }
+  }
+
   private static let columns: StaticString =
     """
     chain_id, block_number, log_index, block_hash, transaction_hash, transaction_index, address,
@@ -89,16 +132,21 @@ public enum EventStore {
       order by e.block_number, e.log_index
       """
     ) { row in
-      let topics = try (6...9).compactMap { try row.get($0, Bytes32?.self) }
-      try body(
-        Log(
-          address: try row.get(5, Address.self), topics: topics,
-          data: try row.get(10, [UInt8].self), blockNumber: try row.get(0, UInt64.self),
-          blockHash: try row.get(2, Bytes32.self), transactionHash: try row.get(3, Bytes32.self),
-          transactionIndex: UInt32(bitPattern: try row.get(4, Int32.self)),
-          logIndex: UInt32(bitPattern: try row.get(1, Int32.self))),
-        try row.get(11, UInt64.self))
+      try body(Log(row), try row.get(11, UInt64.self))
     }
+  }
+}
+
+extension Log {
+  /// Takes the eleven columns of a log, from block number to data.
+  fileprivate init(_ row: borrowing Row) throws {
+    self.init(
+      address: try row.get(5, Address.self),
+      topics: try (6...9).compactMap { try row.get($0, Bytes32?.self) },
+      data: try row.get(10, [UInt8].self), blockNumber: try row.get(0, UInt64.self),
+      blockHash: try row.get(2, Bytes32.self), transactionHash: try row.get(3, Bytes32.self),
+      transactionIndex: UInt32(bitPattern: try row.get(4, Int32.self)),
+      logIndex: UInt32(bitPattern: try row.get(1, Int32.self)))
   }
 }
 

@@ -133,6 +133,18 @@ public protocol OnChainSystem: Sendable {
     in tx: borrowing Transaction
   ) throws -> Claims
 
+  /// Adds the rows that these logs may have changed, the latest first, as far as there is room.
+  func touch(_ logs: [Log], of deployment: Deployment, into scope: inout VouchScope)
+
+  /// What the rows of the scope say that the contracts can be asked at `block`.
+  ///
+  /// Looks rows up by their keys: the cost grows with the scope and the number of markets, never
+  /// with the number of positions.
+  func claims(
+    of deployment: Deployment, at block: BlockMark, toVouchFor scope: VouchScope,
+    in tx: borrowing Transaction
+  ) throws -> Claims
+
   /// What a mirror in memory says of a field that differs; nil if it does not keep that field.
   func claim(of divergence: Divergence, in mirror: Mirror, of deployment: Deployment) -> Claim?
 
