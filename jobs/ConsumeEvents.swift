@@ -44,7 +44,7 @@ public struct ConsumeEvents: Job {
     details: """
       Reads only logs and headers; writes events, markets, positions, the operation log, \
       liquidations and the cursor. A reorganisation up to reorg_limit blocks deep is taken back \
-      first. An event that cannot be applied sets its market aside and is tried in \(attemptsMax) \
+      first. An event that cannot be applied sets its market aside and is tried in \(ConsumptionOrders.attemptsMax) \
       runs, then only when asked for; other markets go on, and the run ends with 1. Blocks whose \
       logs are not proved to be all are open in table block_range: they are read again by later \
       runs, and as long as any is open a run ends with 1. A first run whose first_block is not \
@@ -53,10 +53,6 @@ public struct ConsumeEvents: Job {
       block's state), compares their sums with the markets' totals, and goes on from there.
       """)
 
-  /// Runs that try an event which cannot be applied, before it waits for an operator.
-  static let attemptsMax = 3
-  /// Reorganisations that one run resolves before it leaves the chain to calm down.
-  static let reorgsMax = 8
   /// Open ranges that a run's log names.
   static let openShownMax = 20
   /// The largest list of positions: some two million lines.
@@ -136,18 +132,43 @@ public struct ConsumeEvents: Job {
     guard try begin(&follower, head: head.number, of: target, in: context, into: &report) else {
       return
     }
-    if target.configuration.events == .foreign {
-      return try consumeForeign(&follower, head: head.number, in: context, into: &report)
-    }
-    try reconcile(&follower, head: head, stored: greeting.stored, in: context, into: &report)
-    try retry(&follower, head: head.number, in: context, into: &report)
-    try fillIn(&follower, head: head.number, in: context, into: &report)
-    try goOn(&follower, head: head.number, of: target, in: context, into: &report)
-    // The head first: what is open, also what this run has revealed, takes the time that is left.
-    try mend(&follower, head: head.number, in: context, into: &report)
-    try vouch(&follower, head: head.number, of: target, in: context, into: &report)
+    try follow(&follower, greeting, of: target, in: context, into: &report)
     context.tellNotices(of: try target.chain, into: &report)
     try account(for: follower, head: head.number, in: context, into: &report)
+  }
+
+  private func follow<System: OnChainSystem>(
+    _ follower: inout Follower<System>, _ greeting: Greeting, of target: DeploymentContext,
+    in context: JobContext, into report: inout RunReport
+  ) throws {
+    let journal = Journal(name: target.name, context: context, report)
+    defer {
+      context.progress.finish()
+      report = journal.report
+    }
+    var consumption = Consumption(
+      follower, orders: orders(in: context), isStopping: context.isStopping,
+      tell: journal.tell)
+    defer { follower = consumption.follower }
+    let head = greeting.head
+    if target.configuration.events == .foreign {
+      return try consumption.runOnDeclarations(head: head.number)
+    }
+    try consumption.run(to: head, stored: greeting.stored)
+    guard let run = context.runID else { return }
+    journal.tell(
+      try consumption.vouch(
+        head: head.number, multicall: target.chainSettings.multicall, run: run))
+  }
+
+  private func orders(in context: JobContext) -> ConsumptionOrders {
+    var orders = ConsumptionOrders()
+    (orders.first, orders.last, orders.blocksMax) = (range.first, range.last, maxBlocks)
+    orders.appliesOnly = appliesOnly
+    orders.retriesSetAside = retriesAll
+    orders.retriesOpen = retriesOpen
+    orders.commits = !context.isDryRun
+    return orders
   }
 
   // MARK: The beginning
@@ -228,208 +249,7 @@ public struct ConsumeEvents: Job {
         + "a position of collateral alone, or a market, may be missing from it")
   }
 
-  private func reconcile(
-    _ follower: inout Follower<some OnChainSystem>, head: BlockHeader, stored: BlockHeader? = nil,
-    in context: JobContext, into report: inout RunReport
-  ) throws {
-    try tell(
-      follower.reconcile(head: head, stored: stored, commit: !context.isDryRun), in: context,
-      into: &report)
-  }
-
-  private func tell(
-    _ reconciliation: Reconciliation, in context: JobContext, into report: inout RunReport
-  ) throws {
-    switch reconciliation {
-    case .unchanged: break
-    case .nodeBehind(let blocks):
-      context.log.warning("the node is behind the mirror", ["blocks": blocks])
-      report.count("node_behind_blocks", Int(blocks))
-    case .takenBack(let blocks):
-      if context.isDryRun { return report.note("dry run: \(blocks) blocks would be taken back") }
-      context.log.warning("took back a reorganisation", ["blocks": blocks])
-      report.count("blocks_taken_back", Int(blocks))
-    }
-  }
-
-  private func retry(
-    _ follower: inout Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
-    into report: inout RunReport
-  ) throws {
-    let due = try follower.due(attemptsMax: retriesAll ? .max : Self.attemptsMax)
-    if due.isEmpty || context.isDryRun { return }
-    try follower.derive(due, head: head)
-    report.count("markets_tried_again", due.count)
-  }
-
-  /// The part of the range that was read before.
-  private func fillIn(
-    _ follower: inout Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
-    into report: inout RunReport
-  ) throws {
-    guard var first = range.first else { return }
-    guard first <= follower.next else {
-      throw Failure(
-        .usage,
-        "--from-block \(first): blocks \(follower.next)...\(first - 1) of "
-          + "\(follower.deployment.name) have not been read, and events would be missing; leave "
-          + "--from-block out, or start at \(follower.next) or before")
-    }
-    // Below its beginning a deployment has no events.
-    first = max(first, follower.begin)
-    guard first < follower.next else { return }
-    let last = min(range.last ?? .max, follower.next - 1)
-    var shared: Set<Bytes32> = []
-    while first <= last, !context.isStopping() {
-      let filled = try follower.fillIn(
-        from: first, through: last, head: head, commit: !context.isDryRun)
-      report.count("late_events", filled.step.applied.applied)
-      report.touched(filled.step.range)
-      tell(doubtsOf: filled.step, in: context, into: &report)
-      shared.formUnion(filled.shared)
-      first = filled.step.range.upperBound + 1
-    }
-    if !shared.isEmpty, !context.isDryRun { try follower.derive(shared, head: head) }
-    if first <= last { report.stopEarly() }
-  }
-
-  private func goOn(
-    _ follower: inout Follower<some OnChainSystem>, head: UInt64, of target: DeploymentContext,
-    in context: JobContext, into report: inout RunReport
-  ) throws {
-    let start = follower.next
-    let last = min(head, range.last ?? .max, maxBlocks.map { start + $0 - 1 } ?? .max)
-    var reorgs = 0
-    report.count("blocks", 0)
-    report.count("events", 0)
-    context.progress.start(
-      "consume-events \(target.name)", of: last >= start ? last - start + 1 : 0, unit: "blocks")
-    defer { context.progress.finish() }
-
-    func take(_ step: Step) -> Bool {
-      tell(step, into: &report)
-      tell(doubtsOf: step, in: context, into: &report)
-      context.progress.reach(step.range.upperBound - start + 1)
-      return !context.isStopping()
-    }
-
-    while follower.next <= last {
-      if context.isStopping() { return report.stopEarly() }
-      do {
-        if let step = try follower.applyStored(
-          through: last, head: head, commit: !context.isDryRun)
-        {
-          _ = take(step)
-        } else if appliesOnly {
-          return report.note("block \(follower.next) was not fetched yet")
-        } else {
-          try follower.follow(
-            through: follower.gapEnd(through: last), head: head, commit: !context.isDryRun, take)
-        }
-        if context.isDryRun {
-          return report.note("dry run: the first of the windows was tried, nothing was written")
-        }
-      } catch ChainError.parentMismatch where reorgs < Self.reorgsMax {
-        if context.isDryRun { return }
-        reorgs += 1
-        try reconcile(&follower, head: try target.chain.head(), in: context, into: &report)
-      } catch let error as ChainError where !context.isDryRun && error.isAboutItsRange {
-        try follower.noteFailure(error.description, through: last)
-        throw error
-      }
-    }
-  }
-
-  // MARK: Open ranges
-
-  /// Reads open ranges again, each once.
-  private func mend(
-    _ follower: inout Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
-    into report: inout RunReport
-  ) throws {
-    if context.isDryRun { return }
-    try follower.listWatched()
-    for open in try follower.open() {
-      guard retriesOpen || open.range.attempts < follower.limits.attemptsMax else { continue }
-      try mend(open, &follower, head: head, in: context, into: &report)
-    }
-  }
-
-  private func mend(
-    _ open: Ledger.OpenRange, _ follower: inout Follower<some OnChainSystem>, head: UInt64,
-    in context: JobContext, into report: inout RunReport
-  ) throws {
-    var rest = open
-    var shared: Set<Bytes32> = []
-    while true {
-      if context.isStopping() {
-        report.stopEarly()
-        break
-      }
-      let read: ClosedRange<UInt64>
-      do {
-        let mended = try follower.mend(rest, head: head)
-        report.count("late_events", mended.step.applied.applied)
-        report.count("blocks_read_again", mended.step.range.count)
-        shared.formUnion(mended.shared)
-        read = mended.step.range
-      } catch  where Self.isAboutOneRange(error) {
-        context.log.warning("an open range could not be read", ["error": "\(error)"])
-        read = try follower.noteFailure("\(error)", of: rest)
-      }
-      guard read.upperBound < open.range.blocks.upperBound else { break }
-      rest.range.blocks = read.upperBound + 1...open.range.blocks.upperBound
-    }
-    if !shared.isEmpty { try follower.derive(shared, head: head) }
-  }
-
-  /// Whether other ranges may well be read although this one cannot.
-  private static func isAboutOneRange(_ error: any Error) -> Bool {
-    switch error {
-    case let error as ChainError: error.isAboutItsRange || error.isOfMissingBlocks
-    case is IngestError: true
-    default: false
-    }
-  }
-
-  // MARK: The contract's word
-
-  private func vouch(
-    _ follower: inout Follower<some OnChainSystem>, head: UInt64, of target: DeploymentContext,
-    in context: JobContext, into report: inout RunReport
-  ) throws {
-    guard let run = context.runID else { return }
-    let vouched = try follower.vouch(
-      head: head, multicall: target.chainSettings.multicall, run: run,
-      isStopping: context.isStopping)
-    if let obstacle = vouched.obstacle {
-      context.log.info("the contract was not asked", ["reason": obstacle])
-      report.count("unvouched")
-    }
-    if let findings = vouched.findings {
-      report.count("claims_asked", findings.claims.values.reduce(0, +))
-      report.count("claims_unanswered", findings.unanswered.count)
-      for found in findings.divergences.prefix(Self.openShownMax) {
-        context.log.error(
-          "the contract tells otherwise",
-          [
-            "kind": found.subject.kind.rawValue, "contract": found.subject.contract,
-            "market": found.subject.market?.description ?? "",
-            "user": found.subject.user?.description ?? "", "field": found.field,
-            "expected": found.expected ?? "", "actual": found.actual ?? "",
-            "block": findings.block.number,
-          ])
-      }
-    }
-    if vouched.resolved > 0 { report.count("divergences_resolved", vouched.resolved) }
-    if vouched.openDivergences > 0 {
-      report.count("open_divergences", vouched.openDivergences)
-      report.note(
-        "the contract tells \(vouched.openDivergences) fields otherwise (table divergence); "
-          + "blocks in doubt are read again, and plimsoll audit --repair looks further")
-      report.worsen(to: .itemFailures)
-    }
-  }
+  // MARK: The end
 
   private func accept(
     _ follower: inout Follower<some OnChainSystem>, in context: JobContext,
@@ -438,29 +258,6 @@ public struct ConsumeEvents: Job {
     guard let first = range.first, let last = range.last, !context.isDryRun else { return }
     try follower.accept(first...last, reason: "accepted by \(context.holder)")
     try account(for: follower, head: nil, in: context, into: &report)
-  }
-
-  private func tell(
-    doubtsOf step: Step, in context: JobContext, into report: inout RunReport
-  ) {
-    for doubt in step.doubts {
-      context.log.warning(
-        "logs may be missing",
-        [
-          "from": doubt.blocks.lowerBound, "to": doubt.blocks.upperBound,
-          "reason": doubt.reason.rawValue, "endpoint": doubt.endpoint,
-        ])
-    }
-    if !step.doubts.isEmpty { report.count("ranges_in_doubt", step.doubts.count) }
-  }
-
-  private func tell(_ step: Step, into report: inout RunReport) {
-    report.count("blocks", step.range.count)
-    report.count("events", step.logs)
-    report.count("applied", step.applied.applied)
-    report.count("waiting", step.applied.waiting)
-    if step.applied.malformed > 0 { report.count("malformed", step.applied.malformed) }
-    report.touched(step.range)
   }
 
   private func account(
@@ -507,69 +304,127 @@ public struct ConsumeEvents: Job {
   }
 }
 
-// MARK: - Events that another indexer writes
+// MARK: - Telling
 
-extension ConsumeEvents {
-  /// Applies what is declared; a node is asked for headers only.
-  fileprivate func consumeForeign(
-    _ follower: inout Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
-    into report: inout RunReport
-  ) throws {
-    guard range.first == nil else {
-      throw Failure(
-        .usage,
-        "--from-block: the events of \(follower.deployment.name) are foreign; have the indexer "
-          + "declare the blocks again, and they are read again")
-    }
-    try tell(
-      follower.reconcileStored(commit: !context.isDryRun), in: context, into: &report)
-    try retry(&follower, head: head, in: context, into: &report)
-    if !context.isDryRun {
-      let late = try follower.takeDeclarations(head: head)
-      if late.ranges > 0 { report.count("ranges_declared_late", late.ranges) }
-      contradict(late.contradicted, in: context, into: &report)
-      try follower.mendDeclared(head: head)
-    }
-    try goOnDeclared(&follower, head: head, in: context, into: &report)
-    if !context.isDryRun { try follower.mendDeclared(head: head) }
-    try account(for: follower, head: head, in: context, into: &report)
+/// Takes down what a run has to say: for its result, and for the log.
+private final class Journal {
+  private(set) var report: RunReport
+  private let name: String
+  private let context: JobContext
+  /// Blocks that were gone on by.
+  private var reached: UInt64 = 0
+
+  init(name: String, context: JobContext, _ report: RunReport) {
+    self.name = name
+    self.context = context
+    self.report = report
   }
 
-  private func goOnDeclared(
-    _ follower: inout Follower<some OnChainSystem>, head: UInt64, in context: JobContext,
-    into report: inout RunReport
-  ) throws {
-    let start = follower.next
-    let last = min(head, range.last ?? .max, maxBlocks.map { start + $0 - 1 } ?? .max)
-    report.count("blocks", 0)
-    report.count("events", 0)
-    while follower.next <= last {
-      if context.isStopping() { return report.stopEarly() }
-      switch try follower.applyDeclared(
-        through: last, head: head, commit: !context.isDryRun)
-      {
-      case .applied(let step):
-        tell(step, into: &report)
-        if context.isDryRun {
-          return report.note("dry run: the first of the pieces was tried, nothing was written")
-        }
-      case .waiting:
-        return report.note("block \(follower.next) is not declared yet")
-      case .contradicted(let blocks):
-        context.log.error(
-          "the node has another block than was declared",
-          ["from": blocks.lowerBound, "to": blocks.upperBound])
-        return contradict(1, in: context, into: &report)
-      }
+  func tell(_ news: ConsumptionNews) {
+    switch news {
+    case .reconciled(let reconciliation): tell(reconciliation)
+    case .triedAgain(let markets): report.count("markets_tried_again", markets)
+    case .filledIn(let step):
+      report.count("late_events", step.applied.applied)
+      report.touched(step.range)
+      tell(step.doubts)
+    case .goesOn(let blocks):
+      report.count("blocks", 0)
+      report.count("events", 0)
+      context.progress.start("consume-events \(name)", of: blocks, unit: "blocks")
+    case .step(let step): tell(step)
+    case .mended(let step):
+      report.count("late_events", step.applied.applied)
+      report.count("blocks_read_again", step.range.count)
+    case .unreadable(let error):
+      context.log.warning("an open range could not be read", ["error": error])
+    case .notFetched(let block): report.note("block \(block) was not fetched yet")
+    case .notDeclared(let block): report.note("block \(block) is not declared yet")
+    case .rehearsed: report.note("dry run: the first step was tried, nothing was written")
+    case .stopped: report.stopEarly()
+    case .declaredLate(let ranges): report.count("ranges_declared_late", ranges)
+    case .contradicted(let count, let next): tell(contradicted: count, next: next)
     }
   }
 
-  private func contradict(
-    _ count: Int, in context: JobContext, into report: inout RunReport
-  ) {
-    if count == 0 { return }
+  private func tell(_ reconciliation: Reconciliation) {
+    switch reconciliation {
+    case .unchanged: break
+    case .nodeBehind(let blocks):
+      context.log.warning("the node is behind the mirror", ["blocks": blocks])
+      report.count("node_behind_blocks", Int(blocks))
+    case .takenBack(let blocks):
+      if context.isDryRun { return report.note("dry run: \(blocks) blocks would be taken back") }
+      context.log.warning("took back a reorganisation", ["blocks": blocks])
+      report.count("blocks_taken_back", Int(blocks))
+    }
+  }
+
+  private func tell(_ step: Step) {
+    report.count("blocks", step.range.count)
+    report.count("events", step.logs)
+    report.count("applied", step.applied.applied)
+    report.count("waiting", step.applied.waiting)
+    if step.applied.malformed > 0 { report.count("malformed", step.applied.malformed) }
+    report.touched(step.range)
+    tell(step.doubts)
+    reached += UInt64(step.range.count)
+    context.progress.reach(reached)
+  }
+
+  private func tell(_ doubts: [Doubt]) {
+    for doubt in doubts {
+      context.log.warning(
+        "logs may be missing",
+        [
+          "from": doubt.blocks.lowerBound, "to": doubt.blocks.upperBound,
+          "reason": doubt.reason.rawValue, "endpoint": doubt.endpoint,
+        ])
+    }
+    if !doubts.isEmpty { report.count("ranges_in_doubt", doubts.count) }
+  }
+
+  private func tell(contradicted count: Int, next: ClosedRange<UInt64>?) {
+    if let next {
+      context.log.error(
+        "the node has another block than was declared",
+        ["from": next.lowerBound, "to": next.upperBound])
+    }
     report.count("declarations_contradicted", count)
     report.note("the node has other blocks than were declared; what was declared is suspect")
     report.worsen(to: .itemFailures)
+  }
+
+  func tell(_ vouched: Vouched) {
+    if let obstacle = vouched.obstacle {
+      context.log.info("the contract was not asked", ["reason": obstacle])
+      report.count("unvouched")
+    }
+    if let findings = vouched.findings { tell(findings) }
+    if vouched.resolved > 0 { report.count("divergences_resolved", vouched.resolved) }
+    if vouched.openDivergences == 0 { return }
+    report.count("open_divergences", vouched.openDivergences)
+    report.note(
+      "the contract tells \(vouched.openDivergences) fields otherwise (table divergence): blocks "
+        + "in doubt are read again by the next run; plimsoll audit --repair looks further")
+    report.worsen(to: .itemFailures)
+  }
+
+  private func tell(_ findings: AuditFindings) {
+    report.count("claims_asked", findings.claims.values.reduce(0, +))
+    if !findings.unanswered.isEmpty {
+      report.count("claims_unanswered", findings.unanswered.count)
+    }
+    for found in findings.divergences.prefix(ConsumeEvents.openShownMax) {
+      context.log.error(
+        "the contract tells otherwise",
+        [
+          "kind": found.subject.kind.rawValue, "contract": found.subject.contract,
+          "market": found.subject.market?.description ?? "",
+          "user": found.subject.user?.description ?? "", "field": found.field,
+          "expected": found.expected ?? "", "actual": found.actual ?? "",
+          "block": findings.block.number,
+        ])
+    }
   }
 }

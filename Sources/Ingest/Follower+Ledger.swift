@@ -111,9 +111,9 @@ extension Follower {
   ) throws -> (step: Step, shared: Set<Bytes32>) {
     let addresses = Set(filters.filter { $0.value == open.filterVersion }.keys)
     let isInDoubt = open.range.state == .suspect
-    // Where only the contract contradicts, it may be many blocks, and it will be asked again.
+    // Blocks of a whole run, of which nothing says that their own headers tell more.
     let isWide =
-      open.range.reason == Vouched.reason
+      [Vouched.reason, Vouched.creationMissing].contains(open.range.reason)
       && UInt64(open.range.blocks.count) > limits.windowBlocks
     return try readAgain(
       open.range.blocks, of: addresses, attempts: open.range.attempts, isInDoubt: isInDoubt,

@@ -20,7 +20,7 @@ extension Follower {
     var filters = filters
     var previous = takeKept()
     var stored: System.Mirror?
-    var read: Window?
+    var read: (window: Window, applied: ApplyReport)?
     cursor = try write(commit: commit) { tx in
       guard let piece = try storedPiece(through: last, in: tx) else { return cursor }
       // Runs that fetch may have revealed contracts since this one began.
@@ -39,7 +39,7 @@ extension Follower {
         in: tx)
       let window = Window(range: piece.blocks, logs: logs, headers: [piece.end])
       step = Step(window, applied: applied)
-      read = window
+      read = (window, applied)
       stored = mirror
       return try cursor.move(
         Self.job, of: deployment.id, to: piece.end.number, hash: piece.end.hash, in: tx)
@@ -48,7 +48,7 @@ extension Follower {
       keep(stored.take())
       self.filters = filters
       unlisted.subtract(filters.keys)
-      if let read { changes.noteRead(read.range, read.logs) }
+      if let read { changes.noteRead(read.window.range, read.window.logs, read.applied) }
     }
     return step
   }

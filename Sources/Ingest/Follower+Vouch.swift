@@ -41,6 +41,7 @@ extension Follower {
         scope.add(position: one.subject)
       } else if let market = one.subject.market {
         scope.add(market: market)
+        scope.summed.insert(market)
       }
     }
     system.touch(changes.logs, of: deployment, into: &scope)
@@ -78,7 +79,7 @@ extension Follower {
         claims.flatMap { claim in claim.fields.map { Asked(claim.subject, $0.name) } })
       return Auditing(
         deployment: deployment, block: block, claims: claims,
-        // Sums, and what else only an audit asks, is an audit's to resolve.
+        // What only an audit asks is an audit's to resolve.
         open: open.filter { asked.contains(Asked($0.subject, $0.field)) })
     }
   }
@@ -107,6 +108,15 @@ extension Follower {
   }
 
   // MARK: What to read again
+
+  /// Opens the blocks of this run if events came of a market whose creation did not: it was
+  /// withheld.
+  mutating func doubtIfCreationIsMissing() throws {
+    guard changes.lacksCreation, let read = changes.read, let block = cursor.block,
+      read.lowerBound <= block
+    else { return }
+    try suspect(read.lowerBound...min(block, read.upperBound), reason: Vouched.creationMissing)
+  }
 
   /// Markets whose differences are followed through their events.
   private static var marketsNarrowedMax: Int { 4 }
@@ -174,7 +184,9 @@ private struct Asked: Hashable {
 /// What the contract has said of what a run has changed.
 public struct Vouched: Sendable {
   /// Why blocks are in doubt that the contract's own words contradict.
-  public static let reason = "the contract tells otherwise"
+  static let reason = "the contract tells otherwise"
+  /// Why blocks are in doubt of which a market's creation is missing.
+  static let creationMissing = "events of a market came, and not its creation"
 
   /// Nil: it was not asked.
   public internal(set) var findings: AuditFindings?

@@ -152,7 +152,7 @@ public struct Follower<System: OnChainSystem> {
       keep(stored.take())
       self.filters = filters
       unlisted.subtract(filters.keys)
-      changes.noteRead(read.window.range, read.window.logs)
+      changes.noteRead(read.window.range, read.window.logs, applied)
     }
     return Step(read.window, applied: applied)
   }

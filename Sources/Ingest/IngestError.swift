@@ -5,6 +5,8 @@ public enum IngestError: Error, Equatable, Sendable, CustomStringConvertible {
   case beginsInMidChain(block: UInt64, evidence: String)
   case cannotBegin(at: UInt64, reason: String)
   case beforeBeginning(block: UInt64, bootstrap: UInt64)
+  case leavesGap(first: UInt64, next: UInt64, deployment: String)
+  case isForeign(deployment: String)
 
   /// Whether another configuration or command line would cure it.
   public var isAboutTheBeginning: Bool {
@@ -17,7 +19,7 @@ public enum IngestError: Error, Equatable, Sendable, CustomStringConvertible {
   /// Whether another command line would cure it.
   public var isAboutTheCommand: Bool {
     switch self {
-    case .cannotBegin, .beforeBeginning: true
+    case .cannotBegin, .beforeBeginning, .leavesGap, .isForeign: true
     default: false
     }
   }
@@ -41,6 +43,12 @@ public enum IngestError: Error, Equatable, Sendable, CustomStringConvertible {
     case .beforeBeginning(let block, let bootstrap):
       "block \(block) is before block \(bootstrap), whose state the deployment began with "
         + "(--bootstrap-at): nothing is known of it"
+    case .leavesGap(let first, let next, let deployment):
+      "--from-block \(first): blocks \(next)...\(first - 1) of \(deployment) have not been read, "
+        + "and events would be missing; leave --from-block out, or start at \(next) or before"
+    case .isForeign(let deployment):
+      "--from-block: the events of \(deployment) are foreign; have the indexer declare the blocks "
+        + "again, and they are read again"
     }
   }
 }

@@ -12,6 +12,8 @@ struct RunChanges {
   private(set) var readAgain: [LedgerPart] = []
   /// The newest logs that were applied.
   private(set) var logs: [Log] = []
+  /// Whether a market had events before its creation came: that one was missed.
+  private(set) var lacksCreation = false
   /// Whether any row may be another one than when the run began.
   private(set) var isAny = false
 
@@ -24,7 +26,10 @@ struct RunChanges {
     var isInDoubt = false
   }
 
-  mutating func noteRead(_ blocks: ClosedRange<UInt64>, _ new: [Log]) {
+  mutating func noteRead(
+    _ blocks: ClosedRange<UInt64>, _ new: [Log], _ applied: ApplyReport
+  ) {
+    if !applied.neverCreated.isEmpty { lacksCreation = true }
     let old = read ?? blocks
     read = min(old.lowerBound, blocks.lowerBound)...max(old.upperBound, blocks.upperBound)
     note(new)

@@ -74,7 +74,7 @@ extension AuditedRows {
     return Claims(few + gone.map(emptyClaim), manyCount: positions.count) { positionClaim($0) }
   }
 
-  /// Claims of the rows themselves, without sums and tokens.
+  /// Claims of the rows themselves and of the sums that were made, without tokens.
   func claimsToVouchFor() -> Claims {
     Claims(
       coreClaims() + markets.flatMap { marketClaims($0) + rateModelClaims($0) },

@@ -4,7 +4,7 @@ import Quantities
 import Systems
 
 // The rows that are held against the contract at the end of a run. Every statement looks for rows
-// by their keys: none walks over the positions of a market.
+// by their keys: none walks over the positions of a market, unless that market differs already.
 
 extension Moolah {
   /// Touched and drawn markets, without those that stand still: these differ, and that is known.
@@ -27,9 +27,16 @@ extension Moolah {
       select m.id, m.market_key, m.loan_token, m.collateral_token, m.oracle, m.irm,
         m.lltv_wad::text, m.broker, m.total_supply_assets::text, m.total_supply_shares::text,
         m.total_borrow_assets::text, m.total_borrow_shares::text, m.last_update::text,
-        m.fee_wad::text, m.rate_at_target_wad::text, null::text, null::text, null::text,
-        null::text, false
+        m.fee_wad::text, m.rate_at_target_wad::text, sums.supply_shares, sums.borrow_shares,
+        null::text, null::text, false
       from asked join market m on m.id = asked.id
+      left join lateral (
+        select coalesce(sum(p.supply_shares), 0)::text as supply_shares,
+          coalesce(sum(p.borrow_shares), 0)::text as borrow_shares
+        from position p
+        where p.market_id = m.id and m.market_key = any(\(scope.summed.sorted()))
+        having m.market_key = any(\(scope.summed.sorted()))
+      ) sums on true
       where not exists (select from set_aside a
         where a.deployment_id = m.deployment_id and a.market_key = m.market_key)
       order by m.id

@@ -139,7 +139,7 @@ public protocol OnChainSystem: Sendable {
   /// What the rows of the scope say that the contracts can be asked at `block`.
   ///
   /// Looks rows up by their keys: the cost grows with the scope and the number of markets, never
-  /// with the number of positions.
+  /// with the number of positions, but for markets whose sums are wanted.
   func claims(
     of deployment: Deployment, at block: BlockMark, toVouchFor scope: VouchScope,
     in tx: borrowing Transaction

@@ -11,6 +11,8 @@ public struct VouchScope: Sendable {
   public var drawnMarkets = 16
   /// Positions to add, drawn by the seed in the markets that are asked about.
   public var drawnPositions = 32
+  /// Markets whose positions are added up as well, because something of them differs already.
+  public var summed: Set<Bytes32> = []
   /// The same seed draws the same rows from the same tables.
   public var seed: Bytes32
 
