@@ -46,10 +46,10 @@ public struct Fetcher<System: OnChainSystem> {
     }
     if let block = cursor.block, block >= piece.lowerBound { return (block + 1, nil) }
     guard !open.isEmpty else { return (piece.upperBound + 1, nil) }
-    var reader = WindowReader(
+    var walk = WindowWalk(
       system: system, deployment: deployment, limits: limits, chain: chain,
       everyHeaderFrom: .max, watched: open, parent: nil)
-    let read = try reader.read(from: piece.lowerBound, through: piece.upperBound)
+    let read = try walk.read(from: piece.lowerBound, through: piece.upperBound)
     // The link to what another shard has fetched: its last block is our first one's parent.
     let before = piece.lowerBound > 0 ? try chain.header(number: piece.lowerBound - 1) : nil
     let isKept = try keep(read, before: before)

@@ -155,11 +155,11 @@ extension Follower {
   ) throws -> (step: Step, shared: Set<Bytes32>) {
     // Every header where blocks are in doubt or few, or where they may still be taken back.
     let isShort = everyHeader || blocks.upperBound - blocks.lowerBound < limits.reorg
-    var reader = WindowReader(
+    var walk = WindowWalk(
       system: system, deployment: deployment, limits: limits, chain: chain,
       everyHeaderFrom: isShort ? blocks.lowerBound : limits.finality(of: head),
       watched: addresses, parent: nil)
-    let read = try reader.read(from: blocks.lowerBound, through: blocks.upperBound)
+    let read = try walk.read(from: blocks.lowerBound, through: blocks.upperBound)
     var window = read.window
     var late: [Log] = []
     var all = filters

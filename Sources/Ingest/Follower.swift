@@ -80,11 +80,11 @@ public struct Follower<System: OnChainSystem> {
   public mutating func follow(
     through last: UInt64, head: UInt64, commit: Bool = true, _ goOn: (Step) -> Bool
   ) throws {
-    let reader = try reader(head: head)
+    let walk = try walk(head: head)
     guard last - next >= limits.windowBlocks, commit else {
-      return try followAlone(reader, through: last, head: head, commit: commit, goOn)
+      return try followAlone(walk, through: last, head: head, commit: commit, goOn)
     }
-    let ahead = try ReadAhead(reader, from: next, through: last)
+    let ahead = try ReadAhead(walk, from: next, through: last)
     defer { ahead.stop() }
     while let read = try ahead.next() {
       guard goOn(try apply(read, head: head)) else { return }
@@ -93,12 +93,12 @@ public struct Follower<System: OnChainSystem> {
 
   /// Without a thread: a usual run has one window to read.
   private mutating func followAlone(
-    _ reader: WindowReader<System>, through last: UInt64, head: UInt64, commit: Bool,
+    _ walk: WindowWalk<System>, through last: UInt64, head: UInt64, commit: Bool,
     _ goOn: (Step) -> Bool
   ) throws {
-    var reader = reader
+    var walk = walk
     while next <= last {
-      let read = try reader.read(from: next, through: last)
+      let read = try walk.read(from: next, through: last)
       guard goOn(try apply(read, head: head, commit: commit)), commit else { return }
     }
   }
@@ -222,12 +222,12 @@ public struct Follower<System: OnChainSystem> {
   ///
   /// A reorganisation may reach the first block that is read: then the block before it is the
   /// common one.
-  private func reader(head: UInt64) throws -> WindowReader<System> {
+  private func walk(head: UInt64) throws -> WindowWalk<System> {
     let orphan = try db.transaction(.readOnly) { tx in
       try Blocks.lowestOrphan(from: next, chainID: deployment.chainID, in: tx)
     }
     let isFirst = cursor.block == nil && next > 0
-    return WindowReader(
+    return WindowWalk(
       system: system, deployment: deployment, limits: limits, chain: chain,
       everyHeaderFrom: min(limits.finality(of: head), orphan ?? .max),
       watched: watched,

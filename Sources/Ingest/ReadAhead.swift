@@ -7,7 +7,7 @@ import Systems
 /// The chain belongs to that thread until `stop` returns. What waits is bounded by windows and by
 /// logs.
 final class ReadAhead<System: OnChainSystem>: @unchecked Sendable {
-  // Everything below is only touched with the lock held, but for `reader`, which is the thread's.
+  // Everything below is only touched with the lock held, but for `walk`, which is the thread's.
   private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var waiting: [ReadWindow] = []
@@ -15,14 +15,14 @@ final class ReadAhead<System: OnChainSystem>: @unchecked Sendable {
   private var ending: Result<Void, any Error>?
   private var isStopping = false
 
-  private var reader: WindowReader<System>
+  private var walk: WindowWalk<System>
   private let first: UInt64
   private let last: UInt64
   private var thread: BackgroundThread?
 
   /// Begins to read at once.
-  init(_ reader: WindowReader<System>, from first: UInt64, through last: UInt64) throws {
-    self.reader = reader
+  init(_ walk: WindowWalk<System>, from first: UInt64, through last: UInt64) throws {
+    self.walk = walk
     self.first = first
     self.last = last
     pthread_mutex_init(lock, nil)
@@ -50,7 +50,7 @@ final class ReadAhead<System: OnChainSystem>: @unchecked Sendable {
       return nil
     }
     var taken = waiting.removeFirst()
-    while let next = waiting.first, taken.canTake(next, logsMax: reader.limits.logsMax) {
+    while let next = waiting.first, taken.canTake(next, logsMax: walk.limits.logsMax) {
       taken.take(next)
       waiting.removeFirst()
     }
@@ -81,7 +81,7 @@ final class ReadAhead<System: OnChainSystem>: @unchecked Sendable {
   private func readAll() throws {
     var next = first
     while next <= last {
-      let read = try reader.read(from: next, through: last)
+      let read = try walk.read(from: next, through: last)
       next = read.window.range.upperBound + 1
       guard put(read) else { return }
     }
@@ -100,7 +100,7 @@ final class ReadAhead<System: OnChainSystem>: @unchecked Sendable {
   }
 
   private var isFull: Bool {
-    waiting.count >= reader.limits.windowsWaitingMax
-      || !waiting.isEmpty && logsWaiting >= reader.limits.logsWaitingMax
+    waiting.count >= walk.limits.windowsWaitingMax
+      || !waiting.isEmpty && logsWaiting >= walk.limits.logsWaitingMax
   }
 }

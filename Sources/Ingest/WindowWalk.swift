@@ -3,7 +3,7 @@ import Ethereum
 import Systems
 
 /// Reads windows one after the other, each on top of the one before.
-struct WindowReader<System: OnChainSystem> {
+struct WindowWalk<System: OnChainSystem> {
   let system: System
   let deployment: Deployment
   let limits: IngestLimits
