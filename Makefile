@@ -53,6 +53,14 @@ test: python ## run all tests, of Swift and of the dev chain
 test-long: ## run the tests in their long form: more seeds, every step of a crash, more rounds
 	PLIMSOLL_TEST_LONG=1 $(MAKE) test TEST_MINUTES=240
 
+.PHONY: test-kills
+test-kills: python ## kill a thousand runs at random moments (twenty minutes)
+	PLIMSOLL_TEST_LONG=1 swift test $(SWIFT_FLAGS) --filter CrashLoopTests/survivesRandomKills
+
+.PHONY: test-reorgs
+test-reorgs: ## follow ten thousand random forks (a quarter of an hour)
+	PLIMSOLL_TEST_LONG=1 swift test $(SWIFT_FLAGS) --filter ReorgSeedTests
+
 .PHONY: check
 check: bootstrap ## formatting, the list of guards, warnings as errors, and the arrows between modules
 	swift format lint --strict --recursive $(SOURCES)

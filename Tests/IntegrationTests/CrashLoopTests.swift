@@ -132,6 +132,42 @@ import Testing
 
   // MARK: Random
 
+  /// SIGKILL at a random moment of each run, until so many have died of it, while the chain goes
+  /// on and is reorganised.
+  @Test func survivesRandomKills() throws {
+    let wanted = Length.pick(short: 12, long: 1_000)
+    var generator = SeededGenerator()
+    let ground = try FaultGround(seed: 411, steps: 20)
+    let trial = try Trial(ground, timeoutMilliseconds: 10_000)
+    let start = ContinuousClock.now
+    try trial.program.consume()
+    // The time of a run that nobody disturbs, first of all that it starts.
+    let whole = max(40, Int((ContinuousClock.now - start) / .milliseconds(1)))
+    var deaths = 0
+    var compared = 0
+    for _ in 0..<(4 * wanted) where deaths < wanted {
+      try ground.chain.advance(2)
+      if Int.random(in: 0..<4, using: &generator) == 0 {
+        try ground.chain.reorg(depth: Int.random(in: 1...8, using: &generator), keep: true)
+      }
+      let running = trial.program.start(["consume-events"])
+      try running.launch()
+      usleep(UInt32(Int.random(in: 1...whole, using: &generator)) * 1_000)
+      running.kill()
+      guard running.wait().exit == 128 + SIGKILL else { continue }
+      deaths += 1
+      if deaths % 100 == 0 || deaths == wanted {
+        try trial.program.consume()
+        let clean = try FaultGround.cleanRun(of: ground.chain)
+        let dump = try TableDump(trial.database.connection())
+        #expect(dump == clean, "after \(deaths): \(dump.difference(from: clean))")
+        compared += 1
+      }
+    }
+    print("crash loop | random SIGKILL | \(deaths) deaths, \(compared) comparisons")
+    #expect(deaths == wanted)
+  }
+
   /// Deaths, lost connections and a bad node at random, while the chain goes on and is reorganised.
   @Test func survivesARandomSchedule() throws {
     var generator = SeededGenerator()
