@@ -415,6 +415,7 @@ private final class Journal {
     if !findings.unanswered.isEmpty {
       report.count("claims_unanswered", findings.unanswered.count)
     }
+    if !findings.isComplete { report.stopEarly() }
     for found in findings.divergences.prefix(ConsumeEvents.openShownMax) {
       context.log.error(
         "the contract tells otherwise",

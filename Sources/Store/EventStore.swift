@@ -39,17 +39,18 @@ public enum EventStore {
   public static func takeChanged(
     by logs: [Log], chainID: UInt64, in tx: borrowing Transaction
   ) throws -> [Log] {
-    guard let first = logs.first?.blockNumber, let last = logs.last?.blockNumber else { return [] }
+    if logs.isEmpty { return [] }
     let told = Dictionary(
       logs.map { (Place($0), $0) }, uniquingKeysWith: { first, _ in first })
     var changed: [Log] = []
     let rows = try tx.query(
       """
-      select block_number, log_index, block_hash, transaction_hash, transaction_index, address,
-        topic0, topic1, topic2, topic3, data
-      from event where chain_id = \(chainID) and block_number between \(first) and \(last)
-        and address = any(\(Set(logs.map(\.address)).sorted()))
-        and block_hash = any(\(Set(logs.map(\.blockHash)).sorted()))
+      select e.block_number, e.log_index, e.block_hash, e.transaction_hash, e.transaction_index,
+        e.address, e.topic0, e.topic1, e.topic2, e.topic3, e.data
+      from unnest(\(logs.map { Int64(clamping: $0.blockNumber) }),
+        \(logs.map { Int64($0.logIndex) }), \(logs.map(\.blockHash))) as t(number, index, hash)
+      join event e on e.chain_id = \(chainID) and e.block_number = t.number
+        and e.log_index = t.index and e.block_hash = t.hash
       """)
     for row in rows {
       let log = try Log(row)

@@ -152,4 +152,49 @@ import Testing
     let healed = try consume(trial)
     #expect(healed.exit == 0 && healed["divergences_resolved"] == found)
   }
+
+  /// A run adds up no positions and asks no token, unless a market differs already: such a row
+  /// stays an audit's.
+  @Test func whatOnlyAnAuditAsksIsNotResolvedByARun() throws {
+    let trial = try Trial(FaultGround.shared.get())
+    try trial.program.consume()
+    let db = try trial.database.connection()
+    try db.transaction { tx in
+      try tx.execute(
+        """
+        insert into divergence (deployment_id, kind, contract, market_key, field, relation,
+          set_aside, block_number, block_hash, first_run_id, run_id)
+        select d.id, 'market', d.address, m.market_key, 'a field of a later audit', 'equal', false,
+          1, m.market_key, r.id, r.id
+        from deployment d join market m on m.deployment_id = d.id, run r
+        order by m.id, r.id limit 1
+        """)
+    }
+    let run = try consume(trial)
+    #expect(run.exit == 1 && run["claims_asked"] > 0 && run["divergences_resolved"] == 0)
+    #expect(try openDivergences(trial) == 1)
+  }
+
+  // MARK: How much goes unnoticed
+
+  /// One endpoint alone, without a second and without an audit: what one run makes of each lie
+  /// about each of many logs.
+  @Test(arguments: ["drop_log", "drop_block", "drop_all", "wrong_topic", "wrong_data"])
+  func noLieThatChangesANumberGoesUnnoticed(lie: String) throws {
+    let ground = try FaultGround.shared.get()
+    var outcomes: [String: Int] = [:]
+    for place in 0..<Length.pick(short: 4, long: 32) {
+      let trial = try Trial(ground)
+      // The proxy draws the log, by the seed of the plan.
+      try trial.proxy.plan([PlannedFault(lie).with(skip: 1 + place % 6)], seed: UInt64(place))
+      let run = try consume(trial)
+      guard try trial.proxy.counts().total > 0 else { continue }
+      let isEqual = try TableDump(trial.database.connection()) == trial.reference
+      let outcome = isEqual ? "repaired" : run.exit == 0 ? "unnoticed" : "noticed"
+      outcomes[outcome, default: 0] += 1
+      #expect(outcome != "unnoticed", "\(lie), seed \(place)")
+    }
+    print("one endpoint alone | \(lie) | \(outcomes.sorted { $0.key < $1.key })")
+    #expect(!outcomes.isEmpty)
+  }
 }

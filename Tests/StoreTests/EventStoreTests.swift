@@ -50,6 +50,18 @@ import Testing
     #expect(try count() == 4)
   }
 
+  @Test func aLogThatIsToldOtherwiseIsTakenOut() throws {
+    _ = try append([Log(11, 0), Log(11, 1), Log(11, 0, branch: "b"), Log(13, 0)])
+    var told = [Log(11, 0), Log(11, 1, of: Address(tail: 5)), Log(13, 0), Log(13, 1)]
+    told[2].data = [9]
+    let taken = try ground.db.transaction { tx in
+      try EventStore.takeChanged(by: told, chainID: Ground.chainID, in: tx)
+    }
+    #expect(Set(taken) == [Log(11, 1), Log(13, 0)])
+    #expect(try appendNew(told) == Array(told.dropFirst()))
+    #expect(try count() == 5)
+  }
+
   @Test func appendsTwiceWithinOneTransaction() throws {
     let chain = Ground.chainID
     let (counts, late) = try ground.db.transaction { tx in
