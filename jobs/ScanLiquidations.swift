@@ -81,6 +81,7 @@ public struct ScanLiquidations: Job {
     // Read.
     var reading = try read(system, deployment, target, on: context.database)
     try reading.ask(target.chain, for: .verdicts, multicall: target.chainSettings.multicall)
+    try reading.askOutside(target.outsidePrices)
 
     // Decide.
     let at = timestamp ?? reading.block.timestamp
@@ -191,8 +192,10 @@ public struct ScanLiquidations: Job {
     report.count("actionable_unknown", judgement.actionableUnknown)
     for market in judgement.markets {
       guard let reason = market.unknownReason else { continue }
-      report.note("\(target.name): market \(market.market): unknown, \(reason.code)")
+      let figures = market.unknownDetail.isEmpty ? "" : ", \(market.unknownDetail)"
+      report.note("\(target.name): market \(market.market) skipped: \(reason.code)\(figures)")
     }
+    report.tellWarnings(of: judgement, in: target.name)
     if judgement.unknown > 0 { report.worsen(to: .itemFailures) }
     report.state("\(target.name) block", String(reading.block.number))
     report.state("\(target.name) block_hash", reading.block.hash.description)

@@ -32,7 +32,10 @@ final class Transfer {
   func prepare(_ request: HTTPRequest, settings: CurlTransport.Settings) -> Bool {
     reset()
     limit = request.maxResponseBytes
-    headers = curl_slist_append(nil, "Content-Type: \(request.contentType)")
+    headers =
+      request.isGet
+      ? curl_slist_append(nil, "Accept: application/json")
+      : curl_slist_append(nil, "Content-Type: \(request.contentType)")
     // Without this libcurl asks before it sends a large body and waits a second for leave.
     headers = curl_slist_append(headers, "Expect:")
     var codes = [
@@ -55,7 +58,8 @@ final class Transfer {
     if let file = settings.certificateAuthorityFile {
       codes.append(ccurl_set_text(handle, CURLOPT_CAINFO, file))
     }
-    codes += setBody(request.body)
+    codes +=
+      request.isGet ? [ccurl_set_long(handle, CURLOPT_HTTPGET, 1)] : setBody(request.body)
     codes += setTimeouts(request, settings)
     codes += setReceivers()
     return codes.allSatisfy { $0 == CURLE_OK }

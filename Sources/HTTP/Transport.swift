@@ -30,13 +30,16 @@ extension Transport {
   }
 }
 
-/// One POST of a body to an endpoint, with its own limits.
+/// One POST of a body to an endpoint, or one GET, with its own limits.
 public struct HTTPRequest: Sendable {
   /// Where to.
   public var url: EndpointURL
 
-  /// What is sent.
+  /// What is sent; nothing is sent with a GET.
   public var body: [UInt8]
+
+  /// Whether this is a GET.
+  public var isGet = false
 
   /// The media type of `body`.
   public var contentType: String
@@ -57,6 +60,12 @@ public struct HTTPRequest: Sendable {
     self.contentType = contentType
     self.timeout = timeout
     self.maxResponseBytes = maxResponseBytes
+  }
+
+  /// A GET; the limits are the caller's to choose.
+  public init(getting url: EndpointURL, timeout: Duration, maxResponseBytes: Int) {
+    self.init(url: url, body: [], timeout: timeout, maxResponseBytes: maxResponseBytes)
+    isGet = true
   }
 }
 

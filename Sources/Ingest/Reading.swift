@@ -101,6 +101,16 @@ public struct Reading<System: OnChainSystem> {
     system.take(answers, for: purpose, into: &book)
   }
 
+  /// Asks sources outside the chain, by their names, for the prices that verdicts need as well.
+  ///
+  /// They tell what is now, so that for a block of the past none is asked.
+  public mutating func askOutside(
+    _ ask: (Set<String>) throws -> [String: Result<SecondPrice, SecondProblem>]
+  ) throws {
+    let names = cursor == nil ? [] : system.outsidePrices(for: book)
+    if !names.isEmpty { system.take(try ask(names), into: &book) }
+  }
+
   /// The tokens of each market, for showing amounts.
   public var labels: [Bytes32: MarketLabel] { system.labels(of: book) }
 

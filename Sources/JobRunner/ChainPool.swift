@@ -4,13 +4,13 @@ import HTTP
 /// The chains of one run, each made when it is first asked for.
 final class ChainPool {
   private var open: [String: (chain: Chain, memory: ChainMemory)] = [:]
-  private let environment: [String: String]
-  private let place: String
-  private let redactor: Redactor
+  let environment: [String: String]
+  let place: String
+  let redactor: Redactor
   private let makeTransport: () -> any Transport
-  private lazy var transport = makeTransport()
+  private(set) lazy var transport = makeTransport()
   private let stop: StopSignal
-  private let deadline: Deadline
+  let deadline: Deadline
   private let recall: (ChainConfiguration) throws -> ChainMemory
 
   /// A pool; `recall` gives what earlier runs have learnt of a chain and its endpoints.

@@ -102,7 +102,8 @@ extension ConfigurationObject {
       agreeLogs: try agreement("agree_logs", among: endpoints.count),
       agreePrices: try agreement("agree_prices", among: endpoints.count),
       maxHeadLag: try integer("max_head_lag", in: 0...1_000_000, default: 16),
-      maxHeadAgeSeconds: try optionalInteger("max_head_age_seconds", in: 1...31_536_000))
+      maxHeadAgeSeconds: try optionalInteger("max_head_age_seconds", in: 1...31_536_000),
+      prices: try prices())
   }
 
   /// How many of the endpoints must say the same.
@@ -201,7 +202,8 @@ extension ConfigurationObject {
     }
     return DeploymentConfiguration(
       name: name, chain: chain, system: system, address: address, firstBlock: firstBlock,
-      events: events, markets: MarketFilter(include: Set(included), exclude: Set(excluded)))
+      events: events, markets: MarketFilter(include: Set(included), exclude: Set(excluded)),
+      prices: chains.first { $0.name == chain }?.prices.settings ?? PriceSettings())
   }
 
   private mutating func markets(_ key: String) throws(ConfigError) -> [Bytes32] {

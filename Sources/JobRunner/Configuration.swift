@@ -60,6 +60,8 @@ public struct ChainConfiguration: Equatable, Sendable {
   public let maxHeadLag: UInt64
   /// How old the newest block may be by the wall clock; nil when any age will do.
   public let maxHeadAgeSeconds: UInt64?
+  /// How prices are judged.
+  public var prices = PriceConfiguration()
 
   /// The block time in whole seconds, rounded up: a timestamp never lies nearer than that.
   public var blockTimeSeconds: UInt64 { (blockTimeMilliseconds + 999) / 1_000 }
@@ -95,4 +97,6 @@ public struct DeploymentConfiguration: Equatable, Sendable {
   public let events: EventSource
   /// The markets that are judged.
   public let markets: MarketFilter
+  /// How its chain's prices are judged.
+  public var prices = PriceSettings()
 }

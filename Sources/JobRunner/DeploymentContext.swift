@@ -14,11 +14,15 @@ public struct DeploymentContext {
   /// What became of the attempt to be the writer, if the run has made it already.
   let taking: Writer.Taking?
   private let openChain: () throws -> Chain
+  private let askOutside: (Set<String>) throws -> [String: Result<SecondPrice, SecondProblem>]
 
   public init(
     configuration: DeploymentConfiguration, chainSettings: ChainConfiguration,
     system: any OnChainSystem, isDryRun: Bool = false, stored: StoredDeployment? = nil,
-    taking: Writer.Taking? = nil, openChain: @escaping () throws -> Chain
+    taking: Writer.Taking? = nil, openChain: @escaping () throws -> Chain,
+    askOutside: @escaping (Set<String>) throws -> [String: Result<SecondPrice, SecondProblem>] = {
+      _ in [:]
+    }
   ) {
     self.configuration = configuration
     self.chainSettings = chainSettings
@@ -27,6 +31,7 @@ public struct DeploymentContext {
     self.stored = stored
     self.taking = taking
     self.openChain = openChain
+    self.askOutside = askOutside
   }
 
   public var name: String { configuration.name }
@@ -36,6 +41,15 @@ public struct DeploymentContext {
   /// Deployments on one chain share it. Nothing is sent before the job asks for something.
   public var chain: Chain {
     get throws { try openChain() }
+  }
+
+  /// What the named price sources outside the chain say now, one result for each.
+  ///
+  /// Goes over the network: never inside a transaction. Throws `ConfigError` when a URL is missing.
+  public func outsidePrices(
+    _ names: Set<String>
+  ) throws -> [String: Result<SecondPrice, SecondProblem>] {
+    names.isEmpty ? [:] : try askOutside(names)
   }
 
   /// The markets of this deployment that are judged.

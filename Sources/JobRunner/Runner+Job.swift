@@ -287,7 +287,8 @@ private struct Execution {
         configuration: deployment, chainSettings: chain,
         system: try runner.system(of: deployment), isDryRun: common.isDryRun,
         stored: opening.stored.first { $0.name == deployment.name }, taking: opening.taking,
-        openChain: { try pool.chain(chain) })
+        openChain: { try pool.chain(chain) },
+        askOutside: { try pool.outsidePrices($0, of: chain, now: surroundings.now()) })
     }
   }
 

@@ -6,9 +6,12 @@ import Systems
 /// loan token, debt kept in shares.
 public struct Moolah: OnChainSystem {
   public let dialect: Dialect
+  /// What the prices of its chain must keep.
+  public let prices: PriceSettings
 
-  public init(_ dialect: Dialect) {
+  public init(_ dialect: Dialect, prices: PriceSettings = PriceSettings()) {
     self.dialect = dialect
+    self.prices = prices
   }
 
   public var name: String { dialect.rawValue }

@@ -30,6 +30,7 @@ extension Moolah {
       tokens: try tokens(of: deployment, in: tx),
       facts: try facts(of: deployment, at: block, in: tx))
     try loadPositions(into: &book, in: tx)
+    try loadPrices(into: &book, in: tx)
     return book
   }
 
@@ -51,6 +52,7 @@ extension Moolah {
       market.positions = book.positions.append(positions[key] ?? [])
       book.markets.append(market)
     }
+    try loadPrices(into: &book, in: tx)
     return book
   }
 
@@ -252,14 +254,7 @@ extension Moolah {
     of book: MoolahBook, run: Int64?, in tx: borrowing Transaction
   ) throws {
     var answers = book.isPast ? [] : lasting(in: book)
-    for (key, answer) in book.prices {
-      answers.append(
-        """
-        insert into price (chain_id, oracle, token, block_number, block_hash, value, how, run_id)
-        values (\(book.deployment.chainID), \(key.oracle), \(key.token), \(book.block.number),
-          \(book.block.hash), \(answer.value), 'call_at_block', \(run))
-        """)
-    }
+    answers += book.priceInsertions(run: run)
     try tx.executeBatch(answers)
   }
 
@@ -295,13 +290,16 @@ extension Moolah {
     let found: [SQL] = judgement.markets.map { market in
       """
       insert into scan_market (run_id, market_id, block_number, block_hash, at_timestamp, price,
-        healthy, liquidatable, unknown, unknown_reason)
+        healthy, liquidatable, unknown, unknown_reason, unknown_detail, shadow_price,
+        shadow_liquidatable, shadow_debt)
       values (\(run), \(market.marketID), \(book.block.number), \(book.block.hash), \(timestamp),
         \(market.price), \(Int32(market.healthy)), \(Int32(market.liquidatable)),
-        \(Int32(market.unknown)), \(market.unknownReason?.code))
+        \(Int32(market.unknown)), \(market.unknownReason?.code),
+        \(market.unknownDetail.isEmpty ? nil : market.unknownDetail), \(market.shadow?.price),
+        \((market.shadow?.liquidatable).map(Int32.init(clamping:))), \(market.shadow?.debt))
       """
     }
-    try tx.executeBatch(found)
+    try tx.executeBatch(found + warnings(of: judgement, at: book.block, run: run))
     if judgement.candidates.isEmpty { return }
     try tx.copyIn(
       "candidate",

@@ -16,7 +16,10 @@ public struct MoolahBook: Sendable {
   var tokens: [Address: TokenLabel]
   var newTokens: Set<Address> = []
   var facts: Facts
-  var prices: [PriceKey: PriceAnswer] = [:]
+  var board = PriceBoard()
+  /// What came of comparing the markets' prices with a second source, before and now.
+  var decimalsChecks: [Bytes32: DecimalsCheck] = [:]
+  var newDecimalsChecks: [Bytes32: DecimalsCheck] = [:]
   /// Nil: not answered.
   var isPaused: Bool?
   var positions = BookPositions()
@@ -175,31 +178,6 @@ extension MoolahBook {
       return .success((accrued.state, rate))
     }
   }
-
-  /// Collateral price in loan units, scaled by 1e36.
-  func price(of market: BookMarket) -> Result<U256, UnknownReason> {
-    let p = market.row.parameters
-    switch dialect {
-    case .morphoBlue:
-      let answer = prices[PriceKey(oracle: p.oracle, token: nil)] ?? .missing
-      if let reason = answer.unknownReason { return .failure(reason) }
-      return .success(answer.value ?? .zero)
-    case .moolah:
-      let base = prices[PriceKey(oracle: p.oracle, token: p.collateralToken)] ?? .missing
-      let quote = prices[PriceKey(oracle: p.oracle, token: p.loanToken)] ?? .missing
-      if let reason = base.unknownReason ?? quote.unknownReason { return .failure(reason) }
-      guard let basePeek = base.value, let quotePeek = quote.value,
-        let loanDecimals = tokens[p.loanToken]?.decimals.flatMap(UInt8.init(exactly:)),
-        let collateralDecimals = tokens[p.collateralToken]?.decimals.flatMap(UInt8.init(exactly:))
-      else { return .failure(.missingPrice) }
-      guard
-        let price = try? MoolahMath.pairPrice(
-          basePeek: basePeek, quotePeek: quotePeek, loanDecimals: loanDecimals,
-          collateralDecimals: collateralDecimals)
-      else { return .failure(.arithmeticOverflow) }
-      return price.isZero ? .failure(.zeroPrice) : .success(price)
-    }
-  }
 }
 
 // MARK: - Verdicts
@@ -246,8 +224,10 @@ extension Moolah {
     case .failure(let reason): return giveUp(reason)
     case .success(let accrued): state = accrued.state
     }
+    book.look(at: market, in: state, at: timestamp, into: &found)
     guard case .success(let price) = price else {
       if case .failure(let reason) = price { giveUp(reason) }
+      found.unknownDetail = book.priceDetail(of: market)
       return
     }
     let later = next.flatMap { try? book.accrued(market, to: $0).get().state }

@@ -1,6 +1,5 @@
 import Ethereum
 import Quantities
-import RiskCore
 import Systems
 
 // What has to be asked of contracts at the book's block, and what the answers mean.
@@ -17,6 +16,7 @@ private enum Question: Hashable {
   case borrowRate(Int)
   case peek(PriceKey)
   case pairPrice(PriceKey)
+  case price(PriceQuestion)
   case paused
   case openToAll(Int)
 }
@@ -30,6 +30,7 @@ extension Moolah {
     let plan = plan(book, for: purpose)
     precondition(plan.count == answers.count, "one answer for each question")
     for (question, answer) in zip(plan, answers) { take(answer, to: question, into: &book) }
+    if case .verdicts = purpose { book.checkPrices() }
   }
 
   private func plan(_ book: MoolahBook, for purpose: Purpose) -> [Question] {
@@ -64,6 +65,10 @@ extension Moolah {
         ask(.pairPrice(PriceKey(oracle: p.oracle, token: nil)))
       }
     }
+    if case .verdicts = purpose {
+      for key in book.companionPrices { ask(key.token == nil ? .pairPrice(key) : .peek(key)) }
+      for question in book.board.questions(for: book.priceKeys) { ask(.price(question)) }
+    }
     if case .verdicts = purpose, dialect == .moolah, !book.markets.isEmpty { ask(.paused) }
     return plan
   }
@@ -95,6 +100,9 @@ extension Moolah {
     case .peek(let key):
       return Call(
         to: key.oracle, signature: "peek(address)", arguments: [.address(key.token ?? .zero)])
+    case .price(let question):
+      guard let call = question.call else { preconditionFailure("only sources on the chain") }
+      return call
     case .pairPrice(let key): return Call(to: key.oracle, signature: "price()", arguments: [])
     case .paused: return Call(to: book.deployment.address, signature: "paused()", arguments: [])
     case .openToAll(let index):
@@ -126,7 +134,9 @@ extension Moolah {
       }
     case .symbol(let token): book.learn(token, symbol: symbol(answer))
     case .borrowRate(let index): book.markets[index].askedRate = word(answer).map(Wad.init(raw:))
-    case .peek(let key), .pairPrice(let key): book.prices[key] = price(answer)
+    case .peek(let key), .pairPrice(let key): book.board.take(answer, to: key)
+    case .price(let question):
+      book.board.take(answer, to: question, at: book.block.timestamp)
     case .paused: book.isPaused = flag(answer)
     case .openToAll(let index): book.markets[index].isOpenToAll = flag(answer)
     }
@@ -140,12 +150,6 @@ extension Moolah {
 
   private func flag(_ answer: CallResult) -> Bool? {
     answer.succeeded ? try? ABIWords(answer.data).bool(0) : nil
-  }
-
-  private func price(_ answer: CallResult) -> PriceAnswer {
-    guard answer.succeeded else { return .reverted }
-    guard let value = word(answer) else { return .missing }
-    return value.isZero ? .zero : .price(value)
   }
 
   /// The most bytes of a symbol; a longer one is nobody's name.
@@ -168,38 +172,6 @@ extension Moolah {
     guard case .string(let text)? = try? ABI.decode([.string], data).first else { return nil }
     return text
   }
-}
-
-/// What an oracle answered.
-enum PriceAnswer: Hashable, Sendable {
-  case price(U256)
-  case zero
-  case reverted
-  case missing
-
-  var value: U256? {
-    switch self {
-    case .price(let value): value
-    case .zero: .zero
-    case .reverted, .missing: nil
-    }
-  }
-
-  var unknownReason: UnknownReason? {
-    switch self {
-    case .price: nil
-    case .zero: .zeroPrice
-    case .reverted: .priceCallReverted
-    case .missing: .missingPrice
-    }
-  }
-}
-
-/// A price is an oracle's: two markets may price one token by different oracles.
-struct PriceKey: Hashable, Sendable {
-  let oracle: Address
-  /// Nil: the oracle prices a pair.
-  let token: Address?
 }
 
 extension MarketState {

@@ -34,6 +34,13 @@ public struct MarketJudgement: Sendable {
   public var unknown = 0
   /// Why there are unknown verdicts; the first reason met.
   public var unknownReason: UnknownReason?
+  /// The figures of that reason; empty when it says all.
+  public var unknownDetail = ""
+  /// What the market would be at its second source's price; nil without one.
+  public var shadow: Shadow?
+  public var warnings: [PriceWarning] = []
+  /// Whether its prices were never seen beside a second source.
+  public var isDecimalsUnchecked = false
 
   public init(marketID: Int32, market: Bytes32, price: U256?) {
     self.marketID = marketID
@@ -43,6 +50,20 @@ public struct MarketJudgement: Sendable {
 
   /// Healthy + liquidatable + unknown: `actionable` ones are counted as healthy.
   public var positions: Int { healthy + liquidatable + unknown }
+}
+
+/// The positions that would be over their line at the price of a second source. They are not
+/// liquidatable: the contract knows only its own oracle.
+public struct Shadow: Hashable, Sendable {
+  /// Collateral price in loan units, scaled by 1e36.
+  public let price: U256
+  public var liquidatable = 0
+  /// What those positions owe, in units of the loan token.
+  public var debt: U256 = .zero
+
+  public init(price: U256) {
+    self.price = price
+  }
 }
 
 /// A position that anyone may liquidate, or may from the next block on, with its outcome.

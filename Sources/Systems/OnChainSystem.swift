@@ -94,6 +94,13 @@ public protocol OnChainSystem: Sendable {
   /// Takes the answers, in the order of `questions`.
   func take(_ answers: [CallResult], for purpose: Purpose, into book: inout Book)
 
+  /// The names of the price sources that are not on the chain and that a verdict needs.
+  func outsidePrices(for book: Book) -> Set<String>
+
+  /// Takes what those sources gave.
+  func take(
+    _ prices: [String: Result<SecondPrice, SecondProblem>], into book: inout Book)
+
   /// Debt, trigger price and market totals of every position with debt at `timestamp`.
   func refreshDebt(
     of book: Book, at timestamp: UInt64, in tx: borrowing Transaction
@@ -191,6 +198,13 @@ public protocol OnChainSystem: Sendable {
 }
 
 extension OnChainSystem {
+  /// None.
+  public func outsidePrices(for book: Book) -> Set<String> { [] }
+
+  public func take(
+    _ prices: [String: Result<SecondPrice, SecondProblem>], into book: inout Book
+  ) {}
+
   /// A blank mirror that can be stored.
   public func blankMirror(following markets: Set<Bytes32>?) -> Mirror {
     blankMirror(following: markets, keepsHistory: true)

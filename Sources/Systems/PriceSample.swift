@@ -49,6 +49,18 @@ public struct SecondPrice: Hashable, Sendable {
     self.value = value
     self.decimals = decimals
   }
+
+  /// The value at another scale, rounded down; nil if it has no room there.
+  public func value(decimals other: Int) -> U256? {
+    guard let scale = U256.powerOfTen(abs(other - decimals)) else { return nil }
+    return other >= decimals
+      ? try? value.multiplied(by: scale) : try? value.dividedDown(by: scale)
+  }
+
+  /// Both values at the larger of the two scales, exactly; nil if one has no room there.
+  public func aligned(with other: SecondPrice) -> (U256, U256)? {
+    PriceComparison.aligned(value, decimals, other.value, other.decimals)
+  }
 }
 
 /// Why a price is not taken, with the figures that a person needs.

@@ -24,8 +24,8 @@ enum Plimsoll {
 
   private static var systems: [String: Runner.SystemFactory] {
     [
-      Dialect.moolah.rawValue: { _ in Moolah(.moolah) },
-      Dialect.morphoBlue.rawValue: { _ in Moolah(.morphoBlue) },
+      Dialect.moolah.rawValue: { Moolah(.moolah, prices: $0.prices) },
+      Dialect.morphoBlue.rawValue: { Moolah(.morphoBlue, prices: $0.prices) },
     ]
   }
 

@@ -63,6 +63,11 @@ struct ConfigCommand: Command {
       _ = try ChainPool.endpoints(
         of: chain, environment: context.surroundings.environment, place: place,
         redactor: context.console.redactor)
+      for source in chain.prices.outside {
+        _ = try ChainPool.url(
+          of: source, chain: chain.name, environment: context.surroundings.environment,
+          place: place, redactor: context.console.redactor)
+      }
     }
     for deployment in configuration.deployments {
       _ = try context.runner.system(of: deployment)
