@@ -21,6 +21,12 @@ Then each line on standard input is a command and gets one line back, `{"ok": tr
                                            (both default: the head, and the block's own time);
                                            see `truth.py`
     {"do": "mine", "count": 3, "seconds": 12}   empty blocks
+    {"do": "deploy", "contract": "Feed", "types": "int256,int192,int192", "arguments": [1, 0, 9]}
+                                           a contract of `contracts/`, in a block of its own;
+                                           answers its address
+    {"do": "send", "to": "0x…", "signature": "setAnswer(int256)", "arguments": [2], "seconds": 12}
+                                           one call by the owner, in a block of its own
+    {"do": "parts"}                        the oracle and the tokens by symbol
     {"do": "fault", …}                     as `dev_fault` (see faults.py), without the "do"
     {"do": "limits", "range": 100}         as `dev_limits`
     {"do": "rpc", "method": "…", "params": […]}     any JSON-RPC method, past all faults
@@ -222,6 +228,15 @@ class Scenario:
                 return self._reorg(**command)
             case "truth":
                 return self.truth(command.get("block"), command.get("timestamp"))
+            case "deploy":
+                types, arguments = command.get("types", ""), command.get("arguments", [])
+                address = self.world.deploy(command["contract"], types, *arguments)
+                return self._head() | {"address": address}
+            case "send":
+                return self._send(**command)
+            case "parts":
+                tokens = {token.symbol: token.address for token in self.world.tokens.values()}
+                return {"oracle": self.world.oracle, "tokens": tokens}
             case "fault":
                 return {"waiting": self.node.plan.add(command)}
             case "limits":
@@ -237,6 +252,15 @@ class Scenario:
         for _ in range(count):
             self.chain.set_next_timestamp(self.chain.head.timestamp + seconds)
             self.chain.mine()
+        return self._head()
+
+    def _send(
+        self, to: str, signature: str, arguments: list[Any] | None = None, seconds: int = 12
+    ) -> dict[str, Any]:
+        item = self.world.send(self.world.owner, to, signature, *(arguments or []))
+        self._mine(1, seconds)
+        if self.world.receipt(item)["status"] != "0x1":
+            raise ValueError(f"{signature} reverted")
         return self._head()
 
     def _reorg(self, depth: int, keep: bool = True, delay: int = 0) -> dict[str, Any]:

@@ -17,9 +17,6 @@ public struct MoolahBook: Sendable {
   var newTokens: Set<Address> = []
   var facts: Facts
   var board = PriceBoard()
-  /// What came of comparing the markets' prices with a second source, before and now.
-  var decimalsChecks: [Bytes32: DecimalsCheck] = [:]
-  var newDecimalsChecks: [Bytes32: DecimalsCheck] = [:]
   /// Nil: not answered.
   var isPaused: Bool?
   var positions = BookPositions()

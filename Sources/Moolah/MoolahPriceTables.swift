@@ -12,7 +12,8 @@ extension Moolah {
     let keys = Set(book.priceKeys).union(book.companionPrices)
     book.board.memories = try PriceTables.memories(
       of: keys, on: book.deployment.chainID, before: book.block, in: tx)
-    book.decimalsChecks = try PriceTables.decimalsChecks(of: book.deployment, in: tx)
+    book.board.decimalsChecks = try PriceTables.decimalsChecks(
+      of: keys, on: book.deployment.chainID, in: tx)
   }
 
   /// What a person should look at, one row for each market and code.
@@ -37,6 +38,8 @@ extension MoolahBook {
     let samples = PriceTables.insertions(
       of: board, on: deployment.chainID, at: block, run: run, carries: !isPast)
     if isPast { return samples }
-    return samples + PriceTables.insertions(of: newDecimalsChecks, of: deployment, at: block)
+    return samples
+      + PriceTables.insertions(
+        of: board.newDecimalsChecks, on: deployment.chainID, at: block)
   }
 }

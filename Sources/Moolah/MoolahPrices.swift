@@ -58,18 +58,15 @@ extension MoolahBook {
       for key in priceKeys(of: market) { scales[key, default: []].insert(decimals) }
     }
     board.check(at: block.timestamp, scales: scales)
-    newDecimalsChecks = [:]
-    for market in markets where decimalsChecks[market.key] != .passed {
-      guard let decimals = priceDecimals(of: market) else { continue }
-      let check = DecimalsCheck.joined(
-        priceKeys(of: market).map { board.sanity(of: $0, decimals: decimals) })
-      if check != .unchecked { newDecimalsChecks[market.key] = check }
-    }
   }
 
   /// Whether the market's prices were ever seen beside a second source.
   func decimalsCheck(of market: BookMarket) -> DecimalsCheck {
-    newDecimalsChecks[market.key] ?? decimalsChecks[market.key] ?? .unchecked
+    guard let decimals = priceDecimals(of: market) else { return .unchecked }
+    return .joined(
+      priceKeys(of: market).map {
+        board.decimalsCheck(of: DecimalsKey(price: $0, decimals: decimals))
+      })
   }
 
   /// Collateral price in loan units, scaled by 1e36, or why it is not taken.
@@ -145,10 +142,11 @@ extension MoolahBook {
       let (shadow, isNews) = shadow(of: market, in: state, at: price, official: found.price)
       found.shadow = shadow
       if isNews {
+        let who = shadow.liquidatable == 1 ? "position that owes" : "positions that owe"
         found.warnings.append(
           PriceWarning(
             .shadowLiquidatable,
-            "\(shadow.liquidatable) positions that owe \(amount(shadow.debt, in: market)) would be "
+            "\(shadow.liquidatable) \(who) \(amount(shadow.debt, in: market)) would be "
               + "liquidatable at the second source's price"))
       }
     }

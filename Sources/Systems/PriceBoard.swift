@@ -10,6 +10,10 @@ public struct PriceBoard: Sendable {
   public var answers: [PriceKey: PriceAnswer] = [:]
   /// Every answer, judged; see `check`.
   public private(set) var samples: [PriceKey: PriceSample] = [:]
+  /// What earlier runs found of the prices' decimals.
+  public var decimalsChecks: [DecimalsKey: DecimalsCheck] = [:]
+  /// What this one found; see `check`.
+  public private(set) var newDecimalsChecks: [DecimalsKey: DecimalsCheck] = [:]
 
   private var reverts: [PriceKey: String] = [:]
   private var rounds: [Address: FeedRound] = [:]
@@ -142,6 +146,7 @@ public struct PriceBoard: Sendable {
       answers.compactMap { key, answer in
         memories[key]?.last.map { $0 != answer.value } == true ? key : nil
       })
+    checkDecimals(scales)
     samples = [:]
     for (key, answer) in answers {
       let rule = settings.rule(of: key)
@@ -160,8 +165,40 @@ public struct PriceBoard: Sendable {
       check.second = second(of: key)
       check.scales = (scales[key] ?? []).sorted()
       check.othersMoved = moved.contains { $0 != key }
+      check.quarantine = quarantine(of: key, scales[key] ?? [])
       samples[key] = check.sample()
     }
+  }
+
+  /// Why every market would read the price at a wrong order; nil if one would not.
+  private func quarantine(of price: PriceKey, _ scales: Set<Int>) -> String? {
+    var detail: String?
+    for decimals in scales.sorted() {
+      guard
+        case .quarantined(let why) = decimalsCheck(
+          of: DecimalsKey(price: price, decimals: decimals))
+      else { return nil }
+      detail = why
+    }
+    return detail
+  }
+
+  /// What has passed once has passed: from then on a distance is a disagreement and no slip of
+  /// decimals.
+  private mutating func checkDecimals(_ scales: [PriceKey: Set<Int>]) {
+    newDecimalsChecks = [:]
+    for (price, scales) in scales {
+      for key in scales.map({ DecimalsKey(price: price, decimals: $0) })
+      where decimalsChecks[key] != .passed {
+        let found = sanity(of: key)
+        if found != .unchecked { newDecimalsChecks[key] = found }
+      }
+    }
+  }
+
+  /// Whether the price was ever seen to be of the right order.
+  public func decimalsCheck(of key: DecimalsKey) -> DecimalsCheck {
+    newDecimalsChecks[key] ?? decimalsChecks[key] ?? .unchecked
   }
 
   /// The price if it is taken, or why not.
@@ -175,7 +212,9 @@ public struct PriceBoard: Sendable {
   // MARK: Decimals
 
   /// Whether an oracle's answer and its second opinion are of one order, decimals included.
-  public func sanity(of key: PriceKey, decimals: Int) -> DecimalsCheck {
+  func sanity(of key: DecimalsKey) -> DecimalsCheck {
+    let decimals = key.decimals
+    let key = key.price
     guard case .price(let value)? = answers[key], case .success(let other)? = second(of: key)
     else { return .unchecked }
     if let (mine, theirs) = PriceComparison.aligned(value, decimals, other.value, other.decimals),
@@ -192,16 +231,27 @@ public struct PriceBoard: Sendable {
   }
 }
 
-/// Whether the prices of a market were ever seen to be of the right order.
+/// A price as a market reads it: two may read one answer with other decimals.
+public struct DecimalsKey: Hashable, Sendable {
+  public let price: PriceKey
+  public let decimals: Int
+
+  public init(price: PriceKey, decimals: Int) {
+    self.price = price
+    self.decimals = decimals
+  }
+}
+
+/// Whether a price was ever seen to be of the right order.
 public enum DecimalsCheck: Hashable, Sendable {
-  /// There was nothing to compare them with.
+  /// There was nothing to compare it with.
   case unchecked
   case passed
-  /// More than a factor of two apart when the market was first seen: it is not judged until they
-  /// are not.
+  /// More than a factor of two from the second source when it was first seen beside one: its
+  /// markets are not judged until it is not.
   case quarantined(String)
 
-  /// One market's checks together.
+  /// The checks of one market's prices together.
   public static func joined(_ parts: [DecimalsCheck]) -> DecimalsCheck {
     for part in parts { if case .quarantined = part { return part } }
     return parts.allSatisfy { $0 == .passed } && !parts.isEmpty ? .passed : .unchecked

@@ -27,6 +27,8 @@ struct PriceGuard {
   var scales: [Int] = []
   /// Whether any other price changed since the last sample.
   var othersMoved = false
+  /// Why the price is of another order than its second source; nil: it is not, or nobody knows.
+  var quarantine: String?
 
   /// The sample, judged.
   func sample() -> PriceSample {
@@ -38,6 +40,10 @@ struct PriceGuard {
       return sample
     }
     guard let value = answer.value else { return sample }
+    if let quarantine {
+      sample.refusal = PriceRefusal(.quarantined, quarantine)
+      return sample
+    }
     sample.memory.unchangedRuns = unchangedRuns(value)
     sample.memory.last = value
     sample.refusal = feedRefusal() ?? frozenRefusal(sample.memory) ?? pegRefusal(value)

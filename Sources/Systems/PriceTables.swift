@@ -75,36 +75,39 @@ public enum PriceTables {
 
   // MARK: Decimals
 
-  /// The markets whose prices were compared when they were first seen, with what came of it.
+  /// The prices that were compared when they were first seen, with what came of it.
   public static func decimalsChecks(
-    of deployment: Deployment, in tx: borrowing Transaction
-  ) throws -> [Bytes32: DecimalsCheck] {
-    var checks: [Bytes32: DecimalsCheck] = [:]
+    of keys: Set<PriceKey>, on chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> [DecimalsKey: DecimalsCheck] {
+    var checks: [DecimalsKey: DecimalsCheck] = [:]
     let rows = try tx.query(
       """
-      select market_key, state, detail from decimals_check
-      where deployment_id = \(deployment.id)
+      select oracle, token, decimals, state, detail from decimals_check
+      where chain_id = \(chainID) and oracle = any(\(Set(keys.map(\.oracle)).sorted()))
       """)
     for row in rows {
-      let isPassed = try row.get(1, String.self) == "passed"
-      checks[try row.get(0, Bytes32.self)] =
-        isPassed ? .passed : .quarantined(try row.get(2, String?.self) ?? "")
+      let price = PriceKey(
+        oracle: try row.get(0, Address.self), token: Address(bytes: try row.get(1, [UInt8].self)))
+      let key = DecimalsKey(price: price, decimals: Int(try row.get(2, Int32.self)))
+      let isPassed = try row.get(3, String.self) == "passed"
+      checks[key] = isPassed ? .passed : .quarantined(try row.get(4, String?.self) ?? "")
     }
     return checks
   }
 
-  /// Writes what came of comparing the prices of these markets.
+  /// Writes what came of comparing these prices.
   public static func insertions(
-    of checks: [Bytes32: DecimalsCheck], of deployment: Deployment, at block: BlockMark
+    of checks: [DecimalsKey: DecimalsCheck], on chainID: UInt64, at block: BlockMark
   ) -> [SQL] {
-    checks.compactMap { market, check in
+    checks.compactMap { key, check in
       guard let (state, detail) = check.row else { return nil }
       return """
-        insert into decimals_check (deployment_id, market_key, state, detail, block_number,
+        insert into decimals_check (chain_id, oracle, token, decimals, state, detail, block_number,
           block_hash, at_timestamp)
-        values (\(deployment.id), \(market), \(state), \(detail), \(block.number), \(block.hash),
+        values (\(chainID), \(key.price.oracle), \(key.price.token?.bytes ?? []),
+          \(Int32(clamping: key.decimals)), \(state), \(detail), \(block.number), \(block.hash),
           \(block.timestamp))
-        on conflict (deployment_id, market_key) do update set state = excluded.state,
+        on conflict (chain_id, oracle, token, decimals) do update set state = excluded.state,
           detail = excluded.detail, block_number = excluded.block_number,
           block_hash = excluded.block_hash, at_timestamp = excluded.at_timestamp
         """

@@ -70,83 +70,159 @@ import Testing
 
   private static let capped = FactSubject.market(Bytes32(U256(0xA)), irm: HandmadeBook.irm)
 
-  static let causes: [Cause] = [
-    Cause(testDescription: "no price asked", reason: .missingPrice) { $0.prices = [:] },
-    Cause(testDescription: "no price of the collateral", reason: .missingPrice) {
-      $0.prices[HandmadeBook.base] = .missing
+  static let causes: [Cause] =
+    [
+      Cause(testDescription: "no price asked", reason: .missingPrice) { $0.prices = [:] },
+      Cause(testDescription: "no price of the collateral", reason: .missingPrice) {
+        $0.prices[HandmadeBook.base] = .missing
+      },
+      Cause(testDescription: "no price of the loan token", reason: .missingPrice) {
+        $0.prices[HandmadeBook.quote] = nil
+      },
+      Cause(testDescription: "no price of the pair", reason: .missingPrice, dialect: .morphoBlue) {
+        $0.prices[HandmadeBook.pair] = .missing
+      },
+      Cause(testDescription: "decimals unknown", reason: .missingPrice) {
+        $0.decimals[HandmadeBook.collateral] = nil
+      },
+      Cause(testDescription: "the collateral is worth 0", reason: .zeroPrice) {
+        $0.prices[HandmadeBook.base] = .zero
+      },
+      Cause(testDescription: "the loan token is worth 0", reason: .zeroPrice) {
+        $0.prices[HandmadeBook.quote] = .zero
+      },
+      Cause(testDescription: "the pair is worth 0", reason: .zeroPrice, dialect: .morphoBlue) {
+        $0.prices[HandmadeBook.pair] = .zero
+      },
+      Cause(testDescription: "the quotient rounds to 0", reason: .zeroPrice) {
+        $0.prices[HandmadeBook.base] = .price(.one)
+        $0.prices[HandmadeBook.quote] = .price(.max)
+      },
+      Cause(testDescription: "the collateral's price reverts", reason: .priceCallReverted) {
+        $0.prices[HandmadeBook.base] = .reverted
+      },
+      Cause(testDescription: "the loan token's price reverts", reason: .priceCallReverted) {
+        $0.prices[HandmadeBook.quote] = .reverted
+      },
+      Cause(
+        testDescription: "the pair's price reverts", reason: .priceCallReverted,
+        dialect: .morphoBlue
+      ) { $0.prices[HandmadeBook.pair] = .reverted },
+    ] + priceCauses + [
+      Cause(testDescription: "a model that nobody knows", reason: .unknownRate) {
+        $0.storedRate = nil
+        $0.askedRate = .some(nil)
+      },
+      Cause(testDescription: "a model that nobody knows, later", reason: .unknownRate, at: 10_003) {
+        $0.storedRate = nil
+        $0.askedRate = Wad(raw: 5)
+      },
+      Cause(testDescription: "the contract's rate reverts", reason: .unknownRate) {
+        $0.askedRate = .some(nil)
+      },
+      Cause(testDescription: "the contract's rate reverts, later", reason: .unknownRate, at: 10_003)
+      {
+        $0.askedRate = .some(nil)
+      },
+      Cause(testDescription: "the models disagree, later", reason: .unknownRate, at: 10_003) {
+        $0.askedRate = Wad(raw: 5)
+      },
+      Cause(testDescription: "a cap that the model did not see", reason: .unknownRate, at: 10_003) {
+        $0.facts = [(.rateCap, capped, 1)]
+      },
+      Cause(testDescription: "before the last accrual", reason: .unknownRate, at: 8_999) { _ in },
+      Cause(testDescription: "set aside", reason: .marketSetAside) { $0.isSetAside = true },
+      Cause(testDescription: "a broker", reason: .brokerMarket) {
+        $0.broker = HandmadeBook.address(0xB)
+      },
+      Cause(testDescription: "the accrual overflows", reason: .arithmeticOverflow) {
+        $0.state.totalSupplyAssets = .max
+      },
+      Cause(testDescription: "the growth overflows", reason: .arithmeticOverflow) {
+        $0.askedRate = Wad(raw: .max)
+      },
+      Cause(testDescription: "the price overflows", reason: .arithmeticOverflow) {
+        $0.prices[HandmadeBook.base] = .price(.max)
+      },
+      Cause(testDescription: "the scale underflows", reason: .arithmeticOverflow) {
+        $0.decimals = [HandmadeBook.loan: 0, HandmadeBook.collateral: 37]
+      },
+      Cause(
+        testDescription: "every capacity overflows", reason: .arithmeticOverflow,
+        dialect: .morphoBlue
+      ) { $0.setPrice(.max) },
+    ]
+
+  /// One for each guard of a price.
+  private static let priceCauses: [Cause] = [
+    refused(.stalePrice) { board, rule in
+      rule.feed?.heartbeatSeconds = 60
+      board.take(.round(answer: 5, updatedAt: now - 61), to: .round(HandmadeBook.oracle), at: now)
     },
-    Cause(testDescription: "no price of the loan token", reason: .missingPrice) {
-      $0.prices[HandmadeBook.quote] = nil
+    refused(.priceAtBound) { board, rule in
+      rule.feed?.lowest = 5
+      board.take(.round(answer: 5, updatedAt: now), to: .round(HandmadeBook.oracle), at: now)
     },
-    Cause(testDescription: "no price of the pair", reason: .missingPrice, dialect: .morphoBlue) {
-      $0.prices[HandmadeBook.pair] = .missing
+    refused(.feedUnreadable) { _, _ in },
+    refused(.frozenPrice) { board, rule in
+      rule.feed = nil
+      rule.frozenRuns = 1
+      var memory = PriceMemory()
+      memory.last = HandmadeBook.oneToOne
+      memory.unchangedRuns = 1
+      board.memories[HandmadeBook.base] = memory
     },
-    Cause(testDescription: "decimals unknown", reason: .missingPrice) {
-      $0.decimals[HandmadeBook.collateral] = nil
+    refused(.priceJump) { board, rule in
+      rule.feed = nil
+      rule.step = StepBound(bound: BasisPoints(raw: 2_000), runs: 3, seconds: 300)
+      board.memories[HandmadeBook.base] = PriceMemory(reference: 1_000)
     },
-    Cause(testDescription: "the collateral is worth 0", reason: .zeroPrice) {
-      $0.prices[HandmadeBook.base] = .zero
+    refused(.rateStep) { board, rule in
+      rule.feed = nil
+      let call = RateCall(contract: HandmadeBook.oracle, signature: "rate()")
+      rule.rate = RateRule(
+        call: call, underlying: nil,
+        step: StepBound(bound: BasisPoints(raw: 50), runs: 1, seconds: 60))
+      board.take(.word(HandmadeBook.oneToOne), to: .rate(call), at: now)
+      var memory = PriceMemory()
+      memory.premium = StepMemory(reference: 1)
+      board.memories[HandmadeBook.base] = memory
     },
-    Cause(testDescription: "the loan token is worth 0", reason: .zeroPrice) {
-      $0.prices[HandmadeBook.quote] = .zero
+    refused(.offPeg) { _, rule in
+      rule.feed = nil
+      rule.peg = PegRule(value: 100, bound: BasisPoints(raw: 100))
     },
-    Cause(testDescription: "the pair is worth 0", reason: .zeroPrice, dialect: .morphoBlue) {
-      $0.prices[HandmadeBook.pair] = .zero
+    refused(.priceDisagrees) { board, rule in
+      rule.feed = nil
+      rule.second = SecondRule(source: "dex", bound: BasisPoints(raw: 100))
+      // Close enough to be of the right order.
+      board.take(["dex": .success(SecondPrice(value: 6, decimals: -27))])
     },
-    Cause(testDescription: "the quotient rounds to 0", reason: .zeroPrice) {
-      $0.prices[HandmadeBook.base] = .price(.one)
-      $0.prices[HandmadeBook.quote] = .price(.max)
+    refused(.secondSourceUnavailable) { _, rule in
+      rule.feed = nil
+      rule.second = SecondRule(
+        source: "dex", bound: BasisPoints(raw: 100), isRequired: true)
     },
-    Cause(testDescription: "the collateral's price reverts", reason: .priceCallReverted) {
-      $0.prices[HandmadeBook.base] = .reverted
+    refused(.quarantined) { board, rule in
+      rule.feed = nil
+      rule.second = SecondRule(source: "dex", bound: BasisPoints(raw: 100))
+      board.take(["dex": .success(SecondPrice(value: 1, decimals: 0))])
     },
-    Cause(testDescription: "the loan token's price reverts", reason: .priceCallReverted) {
-      $0.prices[HandmadeBook.quote] = .reverted
-    },
-    Cause(
-      testDescription: "the pair's price reverts", reason: .priceCallReverted, dialect: .morphoBlue
-    ) { $0.prices[HandmadeBook.pair] = .reverted },
-    Cause(testDescription: "a model that nobody knows", reason: .unknownRate) {
-      $0.storedRate = nil
-      $0.askedRate = .some(nil)
-    },
-    Cause(testDescription: "a model that nobody knows, later", reason: .unknownRate, at: 10_003) {
-      $0.storedRate = nil
-      $0.askedRate = Wad(raw: 5)
-    },
-    Cause(testDescription: "the contract's rate reverts", reason: .unknownRate) {
-      $0.askedRate = .some(nil)
-    },
-    Cause(testDescription: "the contract's rate reverts, later", reason: .unknownRate, at: 10_003) {
-      $0.askedRate = .some(nil)
-    },
-    Cause(testDescription: "the models disagree, later", reason: .unknownRate, at: 10_003) {
-      $0.askedRate = Wad(raw: 5)
-    },
-    Cause(testDescription: "a cap that the model did not see", reason: .unknownRate, at: 10_003) {
-      $0.facts = [(.rateCap, capped, 1)]
-    },
-    Cause(testDescription: "before the last accrual", reason: .unknownRate, at: 8_999) { _ in },
-    Cause(testDescription: "set aside", reason: .marketSetAside) { $0.isSetAside = true },
-    Cause(testDescription: "a broker", reason: .brokerMarket) {
-      $0.broker = HandmadeBook.address(0xB)
-    },
-    Cause(testDescription: "the accrual overflows", reason: .arithmeticOverflow) {
-      $0.state.totalSupplyAssets = .max
-    },
-    Cause(testDescription: "the growth overflows", reason: .arithmeticOverflow) {
-      $0.askedRate = Wad(raw: .max)
-    },
-    Cause(testDescription: "the price overflows", reason: .arithmeticOverflow) {
-      $0.prices[HandmadeBook.base] = .price(.max)
-    },
-    Cause(testDescription: "the scale underflows", reason: .arithmeticOverflow) {
-      $0.decimals = [HandmadeBook.loan: 0, HandmadeBook.collateral: 37]
-    },
-    Cause(
-      testDescription: "every capacity overflows", reason: .arithmeticOverflow, dialect: .morphoBlue
-    ) { $0.setPrice(.max) },
   ]
+
+  private static func refused(
+    _ reason: UnknownReason,
+    _ change: @escaping @Sendable (inout PriceBoard, inout PriceRule) -> Void
+  ) -> Cause {
+    Cause(testDescription: reason.code, reason: reason) { handmade in
+      handmade.board = { board in
+        var rule = PriceRule()
+        rule.feed = FeedRule(address: HandmadeBook.oracle)
+        change(&board, &rule)
+        board.settings.rules[HandmadeBook.base] = rule
+      }
+    }
+  }
 
   @Test func everyReasonHasItsCause() {
     #expect(Set(Self.causes.map(\.reason)) == Set(UnknownReason.allCases))
@@ -416,5 +492,23 @@ import Testing
         collateral: position.collateral, price: price.subtracting(.one), lltv: handmade.lltv)
       #expect(at >= debt && below < debt)
     }
+  }
+}
+
+extension PriceMemory {
+  fileprivate init(reference: U256) {
+    self.init()
+    price = StepMemory(reference: reference)
+  }
+}
+
+extension CallResult {
+  fileprivate static func word(_ value: U256) -> CallResult {
+    CallResult(succeeded: true, data: value.bigEndianBytes)
+  }
+
+  fileprivate static func round(answer: UInt64, updatedAt: UInt64) -> CallResult {
+    let words: [U256] = [1, U256(answer), U256(updatedAt), U256(updatedAt), 1]
+    return CallResult(succeeded: true, data: words.flatMap(\.bigEndianBytes))
   }
 }

@@ -32,6 +32,8 @@ struct HandmadeBook {
   var facts: [(FactName, FactSubject, U256?)] = []
   var decimals: [Address: Int] = [loan: 18, collateral: 18]
   var prices: [PriceKey: PriceAnswer] = [:]
+  /// Rules of the prices, and what they ask for.
+  var board: @Sendable (inout PriceBoard) -> Void = { _ in }
   var isPaused: Bool? = false
   var isOpenToAll: Bool? = true
   /// Borrow shares and collateral; the user of each is its place from 1.
@@ -125,7 +127,9 @@ extension MoolahBook {
       }
       book.prices.merge(part.prices) { _, new in new }
       book.isPaused = part.isPaused
+      part.board(&book.board)
     }
+    book.checkPrices()
     return book
   }
 }

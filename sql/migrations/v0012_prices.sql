@@ -25,16 +25,19 @@ create index price_latest on price
   (chain_id, oracle, coalesce(token::bytea, ''::bytea), block_number desc, run_id desc)
   where carries;
 
--- Whether a market's prices were of the right order when it was first seen beside a second source.
+-- Whether a price, read with so many decimals, was of the right order when it was first seen beside a
+-- second source. An empty token: the oracle prices a pair.
 create table decimals_check (
-  deployment_id int not null references deployment,
-  market_key bytes32 not null,
+  chain_id bigint not null,
+  oracle address not null,
+  token bytea not null,
+  decimals int not null,
   state text not null check (state in ('passed', 'quarantined')),
   detail text,
   block_number bigint not null,
   block_hash bytes32 not null,
   at_timestamp bigint not null,
-  primary key (deployment_id, market_key)
+  primary key (chain_id, oracle, token, decimals)
 );
 
 -- The figures behind the reason, and what the scan would have found at the second source's price.
