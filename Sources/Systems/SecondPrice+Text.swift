@@ -7,9 +7,7 @@ extension SecondPrice {
   private static let exponentMax = 60
 
   /// A number as JSON writes it: `1850.25`, `2.5e-7`. Exact. Nil for a negative one and for what
-  /// is no number.
-  ///
-  /// - Parameter decimals: by how many the number itself is scaled.
+  /// is no number. `decimals` says by how many the number itself is scaled.
   public init?(text: String, decimals: Int = 0) {
     var rest = Array(text.utf8)[...]
     let whole = Self.digits(&rest)
