@@ -8,9 +8,10 @@ import Systems
 
 /// Brings the debt of every active position to a stated second.
 ///
-/// Interest is accrued locally with each market's own rate model, shares become assets, and from
-/// them the trigger price follows. All rows of a deployment change in one transaction, so nobody
-/// sees a half-refreshed table. Safe to re-run: the same block and second give the same rows.
+/// Interest is accrued locally with each market's own rate model; from the accrued totals the debt
+/// and the trigger price of each position follow when they are read (view `position_now`), so that
+/// a refresh writes one row for each market. All rows of a deployment change in one transaction, so
+/// nobody sees a half-refreshed table. Safe to re-run: the same block and second give the same rows.
 public struct RefreshDebt: Job {
   public static let name = "refresh-debt"
   public static let asksNodes = true
@@ -25,9 +26,9 @@ public struct RefreshDebt: Job {
     ],
     details: """
       Reads the mirror and, at its block, what no event carries (token decimals, caps of rate \
-      models); writes position_debt and market_now. Positions whose debt cannot be told lose their \
-      derived numbers, are counted as unknown, and the run ends with 1. Markets that the filter \
-      leaves out lose theirs as well.
+      models); writes market_now, from which view position_now derives the numbers of each \
+      position. Positions whose debt cannot be told have none there, are counted as unknown, and the \
+      run ends with 1. Markets that the filter leaves out have none either.
       """)
 
   /// Times that the work starts again because the mirror moved.
@@ -72,7 +73,7 @@ public struct RefreshDebt: Job {
     // Read.
     guard
       var reading = try Reading(
-        system, of: deployment, markets: target.markets, on: context.database)
+        system, of: deployment, markets: target.markets, for: .debts, on: context.database)
     else { return report.note("\(target.name): nothing has been consumed yet") }
     try reading.ask(target.chain, for: .debts, multicall: target.chainSettings.multicall)
 

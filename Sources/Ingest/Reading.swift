@@ -18,7 +18,8 @@ public struct Reading<System: OnChainSystem> {
 
   /// Reads the book in one snapshot; nil if no block has been consumed yet.
   public init?(
-    _ system: System, of deployment: Deployment, markets: MarketFilter, on db: Connection
+    _ system: System, of deployment: Deployment, markets: MarketFilter,
+    for purpose: Purpose = .verdicts, on db: Connection
   ) throws {
     let read: (Cursor, BlockMark, System.Book, Int)? = try db.transaction(.readOnly) { tx in
       let cursor = try Cursor.read(Follower<System>.job, of: deployment.id, in: tx)
@@ -27,7 +28,8 @@ public struct Reading<System: OnChainSystem> {
           number: number, hash: hash, chainID: deployment.chainID, in: tx)
       else { return nil }
       let block = BlockMark(header)
-      let book = try system.book(of: deployment, markets: markets, at: block, in: tx)
+      let book = try system.book(
+        of: deployment, markets: markets, at: block, for: purpose, in: tx)
       let open = try Ledger.open(of: deployment.id, through: number, in: tx).count
       return (cursor, block, book, open)
     }

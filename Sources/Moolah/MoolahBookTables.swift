@@ -4,13 +4,13 @@ import Quantities
 import RiskCore
 import Systems
 
-// Tables `market_now`, `position_debt`, `scan_market`, `candidate`, and the shared `token`, `fact`
-// and `price`: what a book is made of, and what a judgement leaves behind.
+// Tables `scan_market`, `candidate`, and the shared `token`, `fact` and `price`: what a book is made
+// of, and what a judgement leaves behind.
 
 extension Moolah {
   public func book(
     of deployment: Deployment, markets filter: MarketFilter, at block: BlockMark,
-    in tx: borrowing Transaction
+    for purpose: Purpose, in tx: borrowing Transaction
   ) throws -> MoolahBook {
     let setAside = Set(try setAside(of: deployment, in: tx).map(\.market))
     let rows = try marketRows(
@@ -29,7 +29,7 @@ extension Moolah {
       deployment: deployment, block: block, dialect: dialect, markets: markets,
       tokens: try tokens(of: deployment, in: tx),
       facts: try facts(of: deployment, at: block, in: tx))
-    try loadPositions(into: &book, in: tx)
+    try loadPositions(into: &book, for: purpose, in: tx)
     try loadPrices(into: &book, in: tx)
     return book
   }
@@ -56,10 +56,12 @@ extension Moolah {
     return book
   }
 
-  /// Reads in the order of the table and orders by market here: the server would sort on disk.
+  /// Reads in the order of the table and orders by market here: the server would sort on disk. For
+  /// debts only what does not follow from a market's totals.
   private func loadPositions(
-    into book: inout MoolahBook, in tx: borrowing Transaction
+    into book: inout MoolahBook, for purpose: Purpose, in tx: borrowing Transaction
   ) throws {
+    let markets = book.markets.filter { purpose == .verdicts || $0.row.broker != nil }
     var columns = BookPositions()
     var marketOf: [Int32] = []
     let indexOf = Dictionary(
@@ -67,7 +69,7 @@ extension Moolah {
     try tx.forEachRow(
       """
       select id, market_id, user_address, borrow_shares, collateral from position
-      where market_id = any(\(book.markets.map(\.id))) and borrow_shares > 0
+      where market_id = any(\(markets.map(\.id))) and borrow_shares > 0
       """
     ) { row in
       guard let market = indexOf[try row.get(1, Int32.self)] else { return }
@@ -116,136 +118,6 @@ extension Moolah {
       known[key] = try row.get(2, U256.self)
     }
     return Facts(known)
-  }
-
-  // MARK: Debts
-
-  public func refreshDebt(
-    of book: MoolahBook, at timestamp: UInt64, in tx: borrowing Transaction
-  ) throws -> RefreshReport {
-    var report = RefreshReport()
-    try tx.execute(
-      """
-      create temporary table position_debt_staged (position_id bigint, borrowed numeric,
-        trigger_price numeric) on commit drop
-      """)
-    var unknown: [Int32] = []
-    var overflowing: [Int64] = []
-    try tx.copyIn("position_debt_staged", columns: "position_id, borrowed, trigger_price") { rows in
-      for market in book.markets {
-        let accrued: MarketState
-        if market.row.broker != nil {
-          giveUp(market, .brokerMarket, &unknown, &report)
-          continue
-        }
-        switch book.accrued(market, to: timestamp) {
-        case .failure(let reason):
-          giveUp(market, reason, &unknown, &report)
-          continue
-        case .success(let state): accrued = state.state
-        }
-        for index in market.positions {
-          let position = book.positions.state(index)
-          guard let borrowed = try? accrued.borrowed(position.borrowShares) else {
-            overflowing.append(book.positions.ids[index])
-            continue
-          }
-          rows.beginRow()
-          try rows.append(book.positions.ids[index])
-          try rows.append(borrowed)
-          try rows.append(trigger(debt: borrowed, position, market.row.parameters.lltv))
-          report.positions += 1
-        }
-      }
-    }
-    report.unknown += overflowing.count
-    if !overflowing.isEmpty { report.note(.arithmeticOverflow) }
-    report.written = try writeStagedDebts(
-      report.positions, of: book, unknown: unknown, overflowing: overflowing, in: tx)
-    report.markets = try writeTotals(of: book, at: timestamp, in: tx)
-    return report
-  }
-
-  private func giveUp(
-    _ market: BookMarket, _ reason: UnknownReason, _ markets: inout [Int32],
-    _ report: inout RefreshReport
-  ) {
-    markets.append(market.id)
-    report.unknown += market.positions.count
-    if !market.positions.isEmpty { report.note(reason) }
-  }
-
-  private func writeStagedDebts(
-    _ staged: Int, of book: MoolahBook, unknown: [Int32], overflowing: [Int64],
-    in tx: borrowing Transaction
-  ) throws -> Int {
-    // Room for a million rows to be joined without going through the disk in parts.
-    try tx.execute("set local work_mem = '128MB'")
-    let updated = try tx.execute(
-      """
-      update position_debt d set borrowed = s.borrowed, trigger_price = s.trigger_price
-      from position_debt_staged s where d.position_id = s.position_id
-        and (d.borrowed, d.trigger_price) is distinct from (s.borrowed, s.trigger_price)
-      """)
-    // Interest changes every row as a rule, and then none is new. Conflicts are met row by row: an
-    // anti-join that is planned for an empty table would read all that this statement adds.
-    let added =
-      updated == staged
-      ? 0
-      : try tx.execute(
-        """
-        insert into position_debt (position_id, borrowed, trigger_price)
-        select position_id, borrowed, trigger_price from position_debt_staged
-        on conflict (position_id) do nothing
-        """)
-    // What is closed has no debt; what is unknown, or of a market that the filter leaves out, must
-    // not look known.
-    let id = book.deployment.id
-    let known = book.markets.map(\.id).filter { !unknown.contains($0) }
-    try tx.execute(
-      """
-      delete from position_debt d using position p, market m
-      where p.id = d.position_id and m.id = p.market_id and m.deployment_id = \(id)
-        and (p.borrow_shares = 0 or m.id <> all(\(known)) or p.id = any(\(overflowing)))
-      """)
-    try tx.execute(
-      """
-      delete from market_now n using market m
-      where m.id = n.market_id and m.deployment_id = \(id) and m.id <> all(\(known))
-      """)
-    return updated + added
-  }
-
-  private func writeTotals(
-    of book: MoolahBook, at timestamp: UInt64, in tx: borrowing Transaction
-  ) throws -> Int {
-    var totals: [SQL] = []
-    for market in book.markets {
-      guard market.row.broker == nil,
-        case .success(let now) = book.accrued(market, to: timestamp)
-      else { continue }
-      // Without the fee the supply shares that it makes are unknown; debt does not depend on it.
-      let isFeeKnown =
-        market.row.isFeeKnown || book.facts[.fee, market.subject] != nil
-      totals.append(
-        """
-        insert into market_now (market_id, as_of_block, as_of_hash, as_of_timestamp,
-          total_supply_assets, total_supply_shares, total_borrow_assets, total_borrow_shares,
-          borrow_rate_wad)
-        values (\(market.id), \(book.block.number), \(book.block.hash), \(timestamp),
-          \(now.state.totalSupplyAssets), \(isFeeKnown ? now.state.totalSupplyShares : nil),
-          \(now.state.totalBorrowAssets), \(now.state.totalBorrowShares), \(now.rate.raw))
-        on conflict (market_id) do update set as_of_block = excluded.as_of_block,
-          as_of_hash = excluded.as_of_hash, as_of_timestamp = excluded.as_of_timestamp,
-          total_supply_assets = excluded.total_supply_assets,
-          total_supply_shares = excluded.total_supply_shares,
-          total_borrow_assets = excluded.total_borrow_assets,
-          total_borrow_shares = excluded.total_borrow_shares,
-          borrow_rate_wad = excluded.borrow_rate_wad
-        """)
-    }
-    try tx.executeBatch(totals)
-    return totals.count
   }
 
   // MARK: Answers and verdicts
@@ -336,13 +208,11 @@ extension Moolah {
   ) throws -> [PositionLine] {
     try tx.query(
       """
-      select m.market_key, p.user_address, p.collateral, p.borrow_shares, d.borrowed,
-        d.trigger_price, s.price, n.as_of_block, m.loan_token, l.symbol, l.decimals,
+      select m.market_key, p.user_address, p.collateral, p.borrow_shares, p.borrowed,
+        p.trigger_price, s.price, p.as_of_block, m.loan_token, l.symbol, l.decimals,
         m.collateral_token, c.symbol, c.decimals
-      from position p
+      from position_now p
       join market m on m.id = p.market_id and m.deployment_id = \(deployment.id)
-      left join market_now n on n.market_id = m.id
-      left join position_debt d on d.position_id = p.id and n.market_id is not null
       left join lateral (
         select price from scan_market where market_id = m.id order by run_id desc limit 1
       ) s on true
@@ -351,8 +221,8 @@ extension Moolah {
       where p.borrow_shares > 0 and (\(user) is null or p.user_address = \(user))
         and (\(market) is null or m.market_key = \(market))
       order by
-        case when d.borrowed is not null and d.trigger_price is null then 0 else 1 end,
-        d.trigger_price / nullif(s.price, 0) desc nulls last, p.id
+        case when p.borrowed is not null and p.trigger_price is null then 0 else 1 end,
+        p.trigger_price / nullif(s.price, 0) desc nulls last, p.position_id
       limit \(Int64(limit))
       """
     ).map { row in

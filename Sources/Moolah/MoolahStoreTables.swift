@@ -31,9 +31,11 @@ extension Moolah {
     try tx.execute("delete from liquidation where market_id = any(\(ids))")
     try tx.execute(
       """
-      delete from position_debt d using position p
+      delete from stored_debt d using position p
       where p.id = d.position_id and p.market_id = any(\(ids))
       """)
+    // Debts follow from these totals together with the rows that are about to be others.
+    try tx.execute("delete from market_now where market_id = any(\(ids))")
     try tx.execute("delete from position where market_id = any(\(ids))")
     // A market that no event creates any more is no market.
     let gone = stored.filter { mirror.markets[$0.key] == nil }.values.map(Int64.init)

@@ -22,7 +22,7 @@ extension Moolah {
         where p.market_id = f.market_id and p.user_address = f.user_address and not f.existed
         returning p.id
       ), gone_debt as (
-        delete from position_debt d using gone g where d.position_id = g.id
+        delete from stored_debt d using gone g where d.position_id = g.id
       )
       update position p set supply_shares = f.supply_shares, borrow_shares = f.borrow_shares,
         collateral = f.collateral, as_of_block = f.as_of_block
@@ -86,7 +86,7 @@ extension Moolah {
           and b.block_number > \(ancestor) and not b.existed
         returning p.id
       )
-      delete from position_debt d using gone g where d.position_id = g.id
+      delete from stored_debt d using gone g where d.position_id = g.id
       """)
     try tx.execute(
       """
@@ -122,7 +122,7 @@ extension Moolah {
   ) throws {
     try tx.execute(
       """
-      delete from position_debt d using position p, position_before b, market m, market_now n
+      delete from stored_debt d using position p, position_before b, market m, market_now n
       where p.id = d.position_id and b.market_id = p.market_id
         and b.user_address = p.user_address and m.id = b.market_id
         and m.deployment_id = \(deployment.id) and b.block_number > \(ancestor)

@@ -120,7 +120,7 @@ public enum Outcome: String, CaseIterable, Sendable {
 public struct RefreshReport: Equatable, Sendable {
   public var markets = 0
   public var positions = 0
-  /// Rows whose stored numbers changed.
+  /// Rows from which the numbers of these positions follow.
   public var written = 0
   /// Positions whose debt could not be told, and why.
   public var unknown = 0

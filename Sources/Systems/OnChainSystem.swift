@@ -76,9 +76,10 @@ public protocol OnChainSystem: Sendable {
 
   // MARK: Judgement
 
-  /// Loads what is needed to judge the deployment's positions with debt.
+  /// Loads what is needed to judge the deployment's positions with debt; for debts only the
+  /// positions that cannot be told from what their market's share.
   func book(
-    of deployment: Deployment, markets: MarketFilter, at block: BlockMark,
+    of deployment: Deployment, markets: MarketFilter, at block: BlockMark, for purpose: Purpose,
     in tx: borrowing Transaction
   ) throws -> Book
 
@@ -101,7 +102,7 @@ public protocol OnChainSystem: Sendable {
   func take(
     _ prices: [String: Result<SecondPrice, SecondProblem>], into book: inout Book)
 
-  /// Debt, trigger price and market totals of every position with debt at `timestamp`.
+  /// Brings debt and trigger price of every position to `timestamp`, from a book for debts.
   func refreshDebt(
     of book: Book, at timestamp: UInt64, in tx: borrowing Transaction
   ) throws -> RefreshReport
@@ -208,6 +209,14 @@ extension OnChainSystem {
   /// A blank mirror that can be stored.
   public func blankMirror(following markets: Set<Bytes32>?) -> Mirror {
     blankMirror(following: markets, keepsHistory: true)
+  }
+
+  /// Loads what is needed to judge the deployment's positions with debt.
+  public func book(
+    of deployment: Deployment, markets: MarketFilter, at block: BlockMark,
+    in tx: borrowing Transaction
+  ) throws -> Book {
+    try book(of: deployment, markets: markets, at: block, for: .verdicts, in: tx)
   }
 
   /// The rows that `logs` can change, all of them read from the tables.

@@ -11,11 +11,12 @@ import Testing
 @Suite struct DerivedTablesTests {
   /// A stored stream with its book, whose rates all agree with the local models.
   private func consumed(
-    _ filter: MarketFilter = MarketFilter(), in stored: StoredMirror
+    _ filter: MarketFilter = MarketFilter(), at later: BlockMark? = nil, in stored: StoredMirror
   ) throws -> MoolahBook {
     let number = try #require(try LogStream.named("fixture_logs_11").chain().times.keys.max())
     let time = try #require(try LogStream.named("fixture_logs_11").chain().times[number])
-    let block = BlockMark(number: number, hash: Bytes32(U256(number)), timestamp: time)
+    let block =
+      later ?? BlockMark(number: number, hash: Bytes32(U256(number)), timestamp: time)
     var book = try stored.db.transaction(.readOnly) { tx in
       try stored.moolah.book(of: stored.deployment, markets: filter, at: block, in: tx)
     }
@@ -53,12 +54,100 @@ import Testing
     full.positions = market.positions
     full.askedRate = Wad(raw: .zero)
     book.markets[index] = full
-    book.positions.borrowShares[market.positions.lowerBound] = .max
+    let id = book.positions.ids[market.positions.lowerBound]
+    try stored.db.transaction { tx in
+      try tx.execute("update position set borrow_shares = \(UInt128.max) where id = \(id)")
+    }
 
     let report = try refresh(book, in: stored)
     #expect(report.unknown == 1)
     #expect(report.unknownReasons == [.arithmeticOverflow])
     #expect(try stored.count("position_debt") == before - 1)
+    #expect(try reason(of: id, in: stored) == "arithmetic_overflow")
+  }
+
+  @Test func aPositionThatHasChangedSinceIsUnknownUntilTheNextRefresh() throws {
+    let stored = try stored()
+    let book = try consumed(in: stored)
+    _ = try refresh(book, in: stored)
+    let before = try stored.count("position_debt")
+    let id = book.positions.ids[0]
+    let next = BlockMark(
+      number: book.block.number + 1, hash: .zero, timestamp: book.block.timestamp)
+    try stored.db.transaction { tx in
+      try tx.execute("update position set as_of_block = \(next.number) where id = \(id)")
+    }
+    #expect(try stored.count("position_debt") == before - 1)
+    #expect(try reason(of: id, in: stored) == "changed_since_refresh")
+    _ = try refresh(consumed(at: next, in: stored), in: stored)
+    #expect(try stored.count("position_debt") == before)
+  }
+
+  @Test func aMarketThatIsDerivedAnewHasNoDebtsUntilTheNextRefresh() throws {
+    let stored = try stored()
+    let book = try consumed(in: stored)
+    _ = try refresh(book, in: stored)
+    #expect(try stored.count("position_debt") > 0)
+    let (logs, times) = try LogStream.named("fixture_logs_11").chain()
+    try stored.derive(nil, from: logs, times)
+    #expect(try stored.count("position_debt") == 0)
+    #expect(try stored.count("position") > 0)
+  }
+
+  @Test func aMarketWhoseRateIsUnknownSaysSo() throws {
+    let stored = try stored()
+    var book = try consumed(in: stored)
+    let index = try #require(book.markets.firstIndex { !$0.positions.isEmpty })
+    book.markets[index].askedRate = nil
+    let report = try refresh(book, in: stored)
+    #expect(report.unknown == book.markets[index].positions.count)
+    #expect(report.unknownReasons == [.unknownRate])
+    let id = book.positions.ids[book.markets[index].positions.lowerBound]
+    #expect(try reason(of: id, in: stored) == "unknown_rate")
+    _ = try refresh(consumed(in: stored), in: stored)
+    #expect(try reason(of: id, in: stored) == nil)
+  }
+
+  @Test func aPositionThatWasNeverRefreshedSaysSo() throws {
+    let stored = try stored()
+    let id = try consumed(in: stored).positions.ids[0]
+    #expect(try reason(of: id, in: stored) == "not_refreshed")
+  }
+
+  private func reason(of id: Int64, in stored: StoredMirror) throws -> String? {
+    try stored.db.transaction(.readOnly) { tx in
+      try tx.query("select unknown_reason from position_now where position_id = \(id)")[0]
+        .get(0, String?.self)
+    }
+  }
+
+  // MARK: Brokers
+
+  @Test func theDebtOfABrokersMarketIsUnknownUntilItIsAsked() throws {
+    let stored = try stored()
+    let book = try consumed(in: stored)
+    let market = try #require(book.markets.first { !$0.positions.isEmpty })
+    let id = book.positions.ids[market.positions.lowerBound]
+    _ = try refresh(book, in: stored)
+    #expect(try reason(of: id, in: stored) == nil)
+    try setBroker(.zero, of: market, in: stored)
+    #expect(try reason(of: id, in: stored) == "broker_market")
+    let report = try refresh(consumed(in: stored), in: stored)
+    #expect(report.unknown == market.positions.count)
+    #expect(report.unknownReasons == [.brokerMarket])
+    #expect(try stored.count("stored_debt") == market.positions.count)
+    try setBroker(nil, of: market, in: stored)
+    #expect(try reason(of: id, in: stored) == nil)
+    _ = try refresh(consumed(in: stored), in: stored)
+    #expect(try stored.count("stored_debt") == 0)
+  }
+
+  private func setBroker(
+    _ broker: Address?, of market: BookMarket, in stored: StoredMirror
+  ) throws {
+    try stored.db.transaction { tx in
+      try tx.execute("update market set broker = \(broker) where id = \(market.id)")
+    }
   }
 
   @Test func aMarketThatTheFilterLeavesOutLosesItsDerivedRows() throws {
@@ -121,11 +210,8 @@ import Testing
       }
       let raw: U256 = 1_234_567_890_123_456_789_012
       try tx.execute("update position set collateral = \(raw) where id = \(id)")
-      try tx.execute(
-        """
-        update position_debt set borrowed = \(raw),
-          trigger_price = 1234567890123456789012345678901234567 where position_id = \(id)
-        """)
+      try tx.execute("update market set broker = \(Address.zero), lltv_wad = 860000000000000000")
+      try tx.execute("insert into stored_debt (position_id, borrowed) values (\(id), \(raw))")
       return try tx.query(
         """
         select v."collateralAmount"::text, v."borrowedAmount"::text,
@@ -139,7 +225,8 @@ import Testing
     let line = try #require(lines.first)
     #expect(try line.get(0, String.self) == "1234.567890123456789012")
     #expect(try line.get(1, String.self) == "1234.567890123456789012")
-    #expect(try line.get(2, String.self) == "1.234567890123456789012345678901234567")
+    // ceil(ceil(raw / 0.86) * 1e36 / raw)
+    #expect(try line.get(2, String.self) == "1.162790697674418604651294651163977442")
   }
 
   @Test func withoutDebtThereIsNoLiquidationPrice() throws {

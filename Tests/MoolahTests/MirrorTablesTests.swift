@@ -169,13 +169,13 @@ import Testing
         """
         insert into market_now select id, as_of_block, \(Bytes32.zero), 1, 1, 1, 1, 1, 1 from market
         """)
-      try tx.execute("insert into position_debt select id, 5, 5 from position")
+      try tx.execute("insert into stored_debt select id, 5 from position")
     }
     try stored.takeBack(to: 0)
     #expect(try stored.dump().isEmpty)
     let left = try stored.db.transaction(.readOnly) { tx in
       try tx.query(
-        "select (select count(*) from market_now) + (select count(*) from position_debt)")[0]
+        "select (select count(*) from market_now) + (select count(*) from stored_debt)")[0]
         .get(0, Int.self)
     }
     #expect(left == 0)
@@ -192,11 +192,11 @@ import Testing
           as_of_block)
         select max(id), \(Address.zero), 0, 1, 1, 1 from market returning id
         """)[0].get(0, Int64.self)
-      try tx.execute("insert into position_debt values (\(id), 5, 5)")
+      try tx.execute("insert into stored_debt values (\(id), 5)")
     }
     try stored.takeBack(to: 0)
     #expect(try stored.count("position") == 0)
-    #expect(try stored.count("position_debt") == 0)
+    #expect(try stored.count("stored_debt") == 0)
   }
 
   @Test func derivedNumbersGoOnlyWithTheirBlock() throws {
@@ -209,7 +209,7 @@ import Testing
         select id, case when id % 2 = 0 then 100 else 120 end, \(Bytes32.zero), 1, 1, 1, 1, 1, 1
         from market
         """)
-      try tx.execute("insert into position_debt select id, 5, 5 from position")
+      try tx.execute("insert into stored_debt select id, 5 from position")
       try stored.moolah.takeBack(to: 110, of: stored.deployment, in: tx)
       return try tx.query(
         "select count(*), count(*) filter (where as_of_block <= 110) from market_now"
