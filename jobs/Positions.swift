@@ -1,6 +1,7 @@
 import Ethereum
 import JobRunner
 import Postgres
+import Store
 import Systems
 
 /// Shows the positions nearest to their line, from the last refresh and the last scan.
@@ -21,8 +22,9 @@ public struct Positions: Job {
       .init("--limit N", "rows per deployment (default 20)"),
     ],
     details: """
-      The debt is that of the last refresh-debt, the price that of the last scan-liquidations. For \
-      a verdict of now, run scan-liquidations.
+      The debt is that of the last refresh-debt, the price that of the last scan-liquidations; a \
+      position that has changed since has no debt until the next refresh. For a verdict of now, run \
+      scan-liquidations. With read_url the standby is read, and how far it is behind is said.
       """)
 
   var user: Address?
@@ -38,7 +40,7 @@ public struct Positions: Job {
   public func run(in context: JobContext) throws -> RunReport {
     var report = RunReport()
     for target in context.deployments {
-      let lines = try nearest(target.system, of: target, in: context)
+      let lines = try nearest(target.system, of: target, in: context, into: &report)
       report.count("positions", lines.count)
       report.tables.append(.positions(lines, of: target.name))
     }
@@ -46,10 +48,20 @@ public struct Positions: Job {
   }
 
   private func nearest(
-    _ system: some OnChainSystem, of target: DeploymentContext, in context: JobContext
+    _ system: some OnChainSystem, of target: DeploymentContext, in context: JobContext,
+    into report: inout RunReport
   ) throws -> [PositionLine] {
     let deployment = try target.registered(on: context.database)
-    return try context.database.transaction(.readOnly) { tx in
+    let (database, lag) = try context.listDatabase(cursor: ConsumeEvents.name, deployment)
+    if let lag {
+      report.state("\(target.name) replica_lag_blocks", String(lag.blocks))
+      if !lag.hasReplayed {
+        report.note(
+          "\(target.name): read from a standby that is \(lag.blocks) blocks behind and has not "
+            + "replayed all that the primary has")
+      }
+    }
+    return try database.transaction(.readOnly) { tx in
       try system.nearest(
         of: deployment, user: user, market: market, limit: Int(limit), in: tx)
     }

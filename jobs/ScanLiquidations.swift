@@ -79,7 +79,8 @@ public struct ScanLiquidations: Job {
     in context: JobContext, into report: inout RunReport
   ) throws {
     // Read.
-    var reading = try read(system, deployment, target, on: context.database)
+    let books = try context.bookDatabase(cursor: ConsumeEvents.name, deployment)
+    var reading = try read(system, deployment, target, on: books)
     try reading.ask(target.chain, for: .verdicts, multicall: target.chainSettings.multicall)
     try reading.askOutside(target.outsidePrices)
 

@@ -9,21 +9,38 @@ extension ConfigurationObject {
   static let endpointsMax = 16
   static let marketsMax = 10_000
 
-  mutating func database(
-    _ settings: SettingList, in file: String
+  mutating func database(in file: String) throws(ConfigError) -> DatabaseSetting? {
+    try database("database", in: file)
+  }
+
+  /// A standby that is read instead of the database.
+  mutating func readURL(in file: String) throws(ConfigError) -> DatabaseSetting? {
+    let setting = try database("read_url", in: file)
+    if setting == .privateCluster {
+      throw error("read_url", "private", "the private cluster has no standby; name its URL")
+    }
+    return setting
+  }
+
+  mutating func maxReplicaLag() throws(ConfigError) -> UInt64 {
+    try integer("max_replica_lag", in: 0...1_000_000, default: 3)
+  }
+
+  private mutating func database(
+    _ key: String, in file: String
   ) throws(ConfigError) -> DatabaseSetting? {
-    guard let source = source("database") else { return nil }
+    guard let source = source(key) else { return nil }
     let setting: DatabaseSetting
     if case .string(let text) = source.value {
-      setting = try DatabaseSetting.parse(text, place: file, field: "database")
+      setting = try DatabaseSetting.parse(text, place: file, field: key)
     } else {
-      guard case .object = source.value, var inner = try object("database") else {
-        throw error("database", nil, DatabaseSetting.forms)
+      guard case .object = source.value, var inner = try object(key) else {
+        throw error(key, nil, DatabaseSetting.forms)
       }
       setting = .url(try inner.secret(allowsInline: false))
       try inner.finish()
     }
-    record("database", setting.description, source)
+    record(key, setting.description, source)
     return setting
   }
 

@@ -33,15 +33,18 @@ extension Configuration {
     var root: ConfigurationObject?
     if let file { root = try parse(file, settings) }
 
-    let fromFile = try root?.database(settings, in: file ?? "")
+    let fromFile = try root?.database(in: file ?? "")
     let database = try overruledDatabase(fromFile, flags, environment, settings)
+    let readURL = try root?.readURL(in: file ?? "")
+    let maxReplicaLag = try root?.maxReplicaLag() ?? 3
     let directory = try root?.privateDirectory() ?? ".plimsoll"
     let chains = try root?.chains() ?? []
     let deployments = try root?.deployments(on: chains, systems: systems) ?? []
     try root?.finish()
     return Configuration(
-      file: file, database: database, privateDirectory: directory, chains: chains,
-      deployments: deployments, logFormat: try logFormat(flags, environment, settings),
+      file: file, database: database, readURL: readURL, maxReplicaLag: maxReplicaLag,
+      privateDirectory: directory, chains: chains, deployments: deployments,
+      logFormat: try logFormat(flags, environment, settings),
       logLevel: try logLevel(flags, environment, settings), settings: settings.all)
   }
 

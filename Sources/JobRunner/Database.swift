@@ -58,20 +58,42 @@ struct Database {
   private func open(
     asking questions: [SQL]
   ) throws -> (connection: Connection, answers: [Rows]) {
-    let info = try connectionInfo()
+    try open(connectionInfo(), asking: questions)
+  }
+
+  private func open(
+    _ info: ConnectionInfo, field: String = "database", asking questions: [SQL]
+  ) throws -> (connection: Connection, answers: [Rows]) {
     do {
       return try Connection.open(info, asking: questions)
     } catch {
-      throw failure(of: error, opening: info)
+      throw failure(of: error, opening: info, field: field)
     }
   }
 
-  private func failure(of error: PostgresError, opening info: ConnectionInfo) -> any Error {
+  /// Connects to the server that `read_url` names, and refuses a schema that this binary does not
+  /// know.
+  func openReplica(knowing migrations: [Migration]) throws -> Connection {
+    guard case .url(let source) = configuration.readURL else {
+      preconditionFailure("a standby is opened only where one is configured")
+    }
+    let opened = try open(
+      connectionInfo(source, field: "read_url"), field: "read_url",
+      asking: [Migrator.versionQuestion])
+    let version = opened.answers[0].count
+    try refuse(
+      Migrator.state(at: version, expected: migrations.count), needed: migrations.count)
+    return opened.connection
+  }
+
+  private func failure(
+    of error: PostgresError, opening info: ConnectionInfo, field: String
+  ) -> any Error {
     let version = Migrator.versionQuestion
     switch error.kind {
     case .connection, .unsuitableServer:
       return Failure(
-        Failure.exit(for: error), "database: cannot connect to \(info): \(error.message)")
+        Failure.exit(for: error), "\(field): cannot connect to \(info): \(error.message)")
     case .server where error.sqlState == "42P01" && error.statement == version.text:
       return schemaFailure("the database has no schema: run plimsoll migrate")
     default: return error
@@ -103,6 +125,9 @@ struct Database {
     case .privateCluster: return
     case .url: _ = try connectionInfo()
     }
+    if case .url(let source) = configuration.readURL {
+      _ = try connectionInfo(source, field: "read_url")
+    }
   }
 
   private func connectionInfo() throws -> ConnectionInfo {
@@ -110,15 +135,18 @@ struct Database {
     case nil: throw Self.notConfigured
     case .privateCluster:
       return try PrivateDatabase.use(in: configuration.privateDirectory).connectionInfo
-    case .url(let source):
-      let text = try source.read(
-        environment: surroundings.environment, place: configuration.place, field: "database")
-      surroundings.console.redactor.register(databaseURL: text)
-      do {
-        return try ConnectionInfo(url: text)
-      } catch {
-        throw ConfigError(configuration.place, field: "database", remedy: error.message)
-      }
+    case .url(let source): return try connectionInfo(source, field: "database")
+    }
+  }
+
+  private func connectionInfo(_ source: SecretSource, field: String) throws -> ConnectionInfo {
+    let text = try source.read(
+      environment: surroundings.environment, place: configuration.place, field: field)
+    surroundings.console.redactor.register(databaseURL: text)
+    do {
+      return try ConnectionInfo(url: text)
+    } catch {
+      throw ConfigError(configuration.place, field: field, remedy: error.message)
     }
   }
 }

@@ -19,6 +19,8 @@ public struct JobContext {
   public let isDryRun: Bool
   /// The wall clock in unix seconds. For labels; a scheduled period is an option of the job.
   public let now: () -> UInt64
+  /// The way to a standby; nil when none is configured.
+  let replicas: ReplicaSource?
   private let stop: StopSignal
   private let explain: (any Error) -> Failure?
 
@@ -27,11 +29,23 @@ public struct JobContext {
     database: Connection, deadline: Deadline, isDryRun: Bool, now: @escaping () -> UInt64,
     stop: StopSignal, explain: @escaping (any Error) -> Failure? = { _ in nil }
   ) {
+    self.init(
+      runID: runID, log: log, progress: progress, deployments: deployments, database: database,
+      replicas: nil, deadline: deadline, isDryRun: isDryRun, now: now, stop: stop, explain: explain)
+  }
+
+  init(
+    runID: Int64?, log: Logger, progress: Progress, deployments: [DeploymentContext],
+    database: Connection, replicas: ReplicaSource?, deadline: Deadline, isDryRun: Bool,
+    now: @escaping () -> UInt64, stop: StopSignal,
+    explain: @escaping (any Error) -> Failure?
+  ) {
     self.runID = runID
     self.log = log
     self.progress = progress
     self.deployments = deployments
     self.database = database
+    self.replicas = replicas
     self.deadline = deadline
     self.isDryRun = isDryRun
     self.now = now

@@ -238,7 +238,7 @@ private struct Execution {
       let context = JobContext(
         runID: opening.runID, log: log, progress: progress,
         deployments: try contexts(of: deployments, opening, on: pool),
-        database: connection, deadline: deadline, isDryRun: common.isDryRun,
+        database: connection, replicas: replicas, deadline: deadline, isDryRun: common.isDryRun,
         now: surroundings.now, stop: stop, explain: runner.explain)
       report = try job.run(in: context)
       for note in skipped.notes { report.note(note) }
@@ -250,6 +250,13 @@ private struct Execution {
     let mayBeTheStop = report.exit == .retryLater || report.exit == .unavailable
     if stop.isStopping && mayBeTheStop { report.stopEarly() }
     if report.isStoppedEarly { report.end(with: stop.exit) }
+  }
+
+  private var replicas: ReplicaSource? {
+    guard configuration.readURL != nil else { return nil }
+    return ReplicaSource(lagMax: configuration.maxReplicaLag) {
+      try database.openReplica(knowing: runner.migrations)
+    }
   }
 
   private func chains(remembering memories: [Rows]) -> ChainPool {

@@ -97,7 +97,11 @@ import Testing
   @Test func aMarketWhoseRateIsUnknownSaysSo() throws {
     let stored = try stored()
     var book = try consumed(in: stored)
-    let index = try #require(book.markets.firstIndex { !$0.positions.isEmpty })
+    let index = try #require(
+      book.markets.firstIndex {
+        !$0.positions.isEmpty && $0.row.parameters.irm != .zero
+          && $0.row.state.lastUpdate < book.block.timestamp
+      })
     book.markets[index].askedRate = nil
     let report = try refresh(book, in: stored)
     #expect(report.unknown == book.markets[index].positions.count)
