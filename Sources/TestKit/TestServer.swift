@@ -77,6 +77,16 @@ public final class TestServer: @unchecked Sendable {
     try run("pg_ctl", "-D", data, "-w", "promote")
   }
 
+  /// Lets commits wait for no standby any more.
+  public func commitAlone() throws {
+    try set("synchronous_standby_names = ''")
+  }
+
+  /// Lets a standby replay a commit only so long after it was made, such as `1h`.
+  public func delayReplay(by time: String) throws {
+    try set("recovery_min_apply_delay = '\(time)'")
+  }
+
   // MARK: Steps
 
   /// Tenths of a second that a start or a standby may take.
@@ -92,12 +102,7 @@ public final class TestServer: @unchecked Sendable {
 
   /// Lets commits wait for the standby, once it is there.
   private func waitForStandby() throws {
-    let line = "synchronous_standby_names = '*'\n"
-    let settings = try FileHandle(forWritingTo: URL(filePath: data + "/postgresql.auto.conf"))
-    try settings.seekToEnd()
-    try settings.write(contentsOf: Data(line.utf8))
-    try settings.close()
-    try run("pg_ctl", "-D", data, "reload")
+    try set("synchronous_standby_names = '*'")
     let connection = try Connection.open(info)
     for _ in 0..<Self.waitsMax {
       let isFollowed = try connection.transaction(.readOnly) { tx in
@@ -108,6 +113,15 @@ public final class TestServer: @unchecked Sendable {
       Thread.sleep(forTimeInterval: 0.1)
     }
     throw Failure(description: "the standby does not follow")
+  }
+
+  /// Adds a line to the settings, of which the last counts.
+  private func set(_ line: String) throws {
+    let settings = try FileHandle(forWritingTo: URL(filePath: data + "/postgresql.auto.conf"))
+    try settings.seekToEnd()
+    try settings.write(contentsOf: Data((line + "\n").utf8))
+    try settings.close()
+    try run("pg_ctl", "-D", data, "reload")
   }
 
   // MARK: Programs
