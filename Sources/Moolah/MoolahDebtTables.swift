@@ -32,34 +32,47 @@ extension Moolah {
 
   // MARK: From the market's totals
 
-  /// Counts the positions whose debt follows from their market's totals, and those beyond what the
-  /// contract's arithmetic can convert.
+  /// Counts the positions whose debt follows from their market's totals, and those of which it
+  /// cannot be told.
   private func count(
     _ known: [AccruedMarket], _ unknown: [UnknownMarket], into report: inout RefreshReport,
     in tx: borrowing Transaction
   ) throws {
     let floating = known.filter { $0.market.row.broker == nil }
-    let limits = try floating.map { try $0.state.convertibleSharesMax }
-    let reasons = Dictionary(
-      unknown.map { ($0.market.id, $0.reason) }, uniquingKeysWith: { first, _ in first })
+    let overflowing = try overflowing(among: floating, in: tx)
     let ids = floating.map(\.market.id) + unknown.map(\.market.id)
     let rows = try tx.query(
       """
-      select p.market_id, count(*), count(*) filter (where p.borrow_shares > m.shares_max)
-      from position p
-      join unnest(\(ids.map(Int64.init)), \(limits + unknown.map { _ in .max }))
-        as m(market_id, shares_max) on m.market_id = p.market_id
-      where p.borrow_shares > 0 group by p.market_id
+      select market_id, count(*) from position
+      where market_id = any(\(ids.map(Int64.init))) and borrow_shares > 0 group by market_id
       """)
-    for row in rows {
-      let (positions, overflowing) = (try row.get(1, Int.self), try row.get(2, Int.self))
-      if let reason = reasons[try row.get(0, Int32.self)] {
-        report.giveUp(positions, reason)
-      } else {
-        report.positions += positions - overflowing
-        report.giveUp(overflowing, .arithmeticOverflow)
-      }
+    var positions: [Int32: Int] = [:]
+    for row in rows { positions[try row.get(0, Int32.self)] = try row.get(1, Int.self) }
+    report.positions = floating.reduce(-overflowing) { $0 + (positions[$1.market.id] ?? 0) }
+    report.giveUp(overflowing, .arithmeticOverflow)
+    for each in unknown { report.giveUp(positions[each.market.id] ?? 0, each.reason) }
+  }
+
+  /// Positions beyond what the contract's arithmetic can convert. Only a market with totals near
+  /// the largest can have any, so that as a rule no position is read.
+  private func overflowing(
+    among markets: [AccruedMarket], in tx: borrowing Transaction
+  ) throws -> Int {
+    var ids: [Int64] = []
+    var limits: [U256] = []
+    for now in markets {
+      let limit = try now.state.convertibleSharesMax
+      if limit >= U256(UInt128.max) { continue }
+      ids.append(Int64(now.market.id))
+      limits.append(limit)
     }
+    if ids.isEmpty { return 0 }
+    return try tx.query(
+      """
+      select count(*) from position p
+      join unnest(\(ids), \(limits)) as m(market_id, shares_max) on m.market_id = p.market_id
+      where p.borrow_shares > m.shares_max
+      """)[0].get(0, Int.self)
   }
 
   private func write(

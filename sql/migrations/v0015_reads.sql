@@ -284,3 +284,20 @@ left join lateral (
       order by p.block_number limit 1)
   ) n where n.seconds <= 600 order by n.seconds limit 1
 ) c on m.system = 'moolah';
+
+-- As v0003, for a schema that another user than its owner has migrated until now.
+do $$
+begin
+  if exists (select from pg_roles where rolname = 'plimsoll_reader') then
+    grant select on position_now, position_debt, market_unknown, market_scale, market_scan,
+      moolah_user_position, moolah_liquidatable, moolah_red_position, moolah_close_to_liquidate,
+      moolah_unknown, moolah_liquidation_history to plimsoll_reader;
+  end if;
+  if exists (select from pg_roles where rolname = 'plimsoll_writer') then
+    grant select on position_now, position_debt, market_scale, market_scan, moolah_user_position,
+      moolah_liquidatable, moolah_red_position, moolah_close_to_liquidate, moolah_unknown,
+      moolah_liquidation_history to plimsoll_writer;
+    grant select, insert, update, delete on market_unknown to plimsoll_writer;
+  end if;
+end
+$$;
