@@ -12,7 +12,8 @@ import Systems
 ///
 /// Judges the mirror's block: prices and flags are read there by block hash, interest is accrued to
 /// its time (`verified`) and to one block time later (`actionable`). Every position with debt gets
-/// an exact verdict or is counted as unknown with a reason; the counts add up. Nothing is sent.
+/// an exact verdict or is counted as unknown with a reason; the counts add up. Each candidate gets its
+/// path and amounts, and the risk controls give it exactly one outcome. Nothing is sent.
 public struct ScanLiquidations: Job {
   public static let name = "scan-liquidations"
   public static let asksNodes = true
@@ -32,11 +33,14 @@ public struct ScanLiquidations: Job {
     ],
     details: """
       Ends 75 with mirror_behind if the head is further ahead of the mirror than max_mirror_lag, \
-      and 1 if any verdict is unknown. Writes what it found to scan_market, candidate and price.
+      and 1 if any verdict is unknown. Writes what it found to scan_market, candidate and price. A \
+      scan of a stated block or second keeps no memory, and controls over time do not apply to it.
       """)
 
   /// Times that the work starts again because the mirror moved.
   static let attemptsMax = 3
+  /// Times that nodes are asked what the plans need.
+  static let roundsMax = 4
 
   var block: UInt64?
   var timestamp: UInt64?
@@ -93,17 +97,49 @@ public struct ScanLiquidations: Job {
           + "interest does not run backwards")
     }
     let next = timestamp == nil ? at + target.chainSettings.blockTimeSeconds : nil
-    let judgement = system.judge(reading.book, at: at, next: next)
+    var judgement = system.judge(reading.book, at: at, next: next)
+    judgement = try plan(judgement, of: reading, at: at, next: next, target)
+    let controls = Controls(target.configuration.controls)
+    let markets = Set(reading.labels.keys)
 
     // Write.
     if let run = context.runID {
       try context.database.rehearsable(context.isDryRun) { tx in
         try reading.hold(in: tx)
         try system.storeAnswers(of: reading.book, run: run, in: tx)
+        var memory = try keepsMemory ? CandidateMemory(of: deployment, in: tx) : nil
+        controls.decide(&judgement, of: markets, at: reading.block, memory: &memory)
+        try memory?.store(
+          judgement.candidates, of: deployment, at: reading.block, run: run, in: tx)
         try system.store(judgement, of: reading.book, at: at, run: run, in: tx)
       }
+    } else {
+      var memory: CandidateMemory?
+      controls.decide(&judgement, of: markets, at: reading.block, memory: &memory)
     }
     tell(judgement, of: reading, at: at, target, into: &report)
+  }
+
+  /// What scans remember is what the mirror went through, block after block.
+  private var keepsMemory: Bool { block == nil && timestamp == nil }
+
+  /// Path, amounts and value of each candidate.
+  private func plan<System: OnChainSystem>(
+    _ judgement: Judgement, of reading: Reading<System>, at timestamp: UInt64, next: UInt64?,
+    _ target: DeploymentContext
+  ) throws -> Judgement {
+    let system = reading.system
+    var planning = system.planning(
+      for: judgement, of: reading.book, at: timestamp, next: next,
+      by: target.configuration.plans)
+    for _ in 1...Self.roundsMax {
+      let questions = system.questions(for: planning)
+      if questions.isEmpty { break }
+      let answers = try target.chain.call(
+        questions, at: reading.block.hash, multicall: target.chainSettings.multicall)
+      system.take(answers, into: &planning)
+    }
+    return system.judgement(from: planning)
   }
 
   /// The mirror as it stands, or as it stood at a stated block.
@@ -183,17 +219,16 @@ public struct ScanLiquidations: Job {
     report.count("healthy", judgement.healthy)
     report.count("liquidatable", judgement.liquidatable)
     report.count("unknown", judgement.unknown)
-    for outcome in Outcome.allCases {
-      report.count(
-        "outcome_\(outcome.rawValue)",
-        judgement.candidates.count { $0.outcome == outcome && $0.certainty == .verified })
-    }
-    report.count(
-      "actionable_next_block", judgement.candidates.count { $0.certainty == .actionable })
+    tell(judgement.candidates, into: &report)
     report.count("actionable_unknown", judgement.actionableUnknown)
+    for market in judgement.unknownBands.sorted() {
+      report.note("\(target.name): market \(market): who stands in its band is unknown")
+      report.worsen(to: .itemFailures)
+    }
     for market in judgement.markets {
       guard let reason = market.unknownReason else { continue }
       let figures = market.unknownDetail.isEmpty ? "" : ", \(market.unknownDetail)"
+      report.count("unknown_\(reason.code)", market.unknown)
       report.note("\(target.name): market \(market.market) skipped: \(reason.code)\(figures)")
     }
     report.tellWarnings(of: judgement, in: target.name)
@@ -205,5 +240,18 @@ public struct ScanLiquidations: Job {
     report.tables.append(
       ResultTable.candidates(
         judgement.candidates, of: target.name, labels: reading.labels, limit: Int(limit)))
+  }
+
+  /// Of the verified and the pre-liquidatable each has exactly one outcome, so that these counts
+  /// add up.
+  private func tell(_ candidates: [Candidate], into report: inout RunReport) {
+    for outcome in Outcome.allCases {
+      report.count(
+        "outcome_\(outcome.rawValue)",
+        candidates.count { $0.outcome == outcome && $0.certainty != .actionable })
+    }
+    report.count("pre_liquidatable", candidates.count { $0.certainty == .preLiquidatable })
+    report.count("in_liquidation_zone", candidates.count { !$0.zone.isEmpty })
+    report.count("actionable_next_block", candidates.count { $0.certainty == .actionable })
   }
 }

@@ -217,13 +217,15 @@ extension ConfigurationObject {
       }
       try markets.finish()
     }
+    let (controls, plans) = try controls()
     return DeploymentConfiguration(
       name: name, chain: chain, system: system, address: address, firstBlock: firstBlock,
       events: events, markets: MarketFilter(include: Set(included), exclude: Set(excluded)),
-      prices: chains.first { $0.name == chain }?.prices.settings ?? PriceSettings())
+      prices: chains.first { $0.name == chain }?.prices.settings ?? PriceSettings(),
+      controls: controls, plans: plans)
   }
 
-  private mutating func markets(_ key: String) throws(ConfigError) -> [Bytes32] {
+  mutating func markets(_ key: String) throws(ConfigError) -> [Bytes32] {
     var markets: [Bytes32] = []
     for (index, item) in try list(key, max: Self.marketsMax).enumerated() {
       let place = "\(key)[\(index)]"

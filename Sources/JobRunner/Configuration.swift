@@ -103,4 +103,8 @@ public struct DeploymentConfiguration: Equatable, Sendable {
   public let markets: MarketFilter
   /// How its chain's prices are judged.
   public var prices = PriceSettings()
+  /// What holds candidates back.
+  public var controls = ControlSettings()
+  /// How candidates may be liquidated.
+  public var plans = PlanSettings()
 }

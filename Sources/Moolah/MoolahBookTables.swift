@@ -178,7 +178,10 @@ extension Moolah {
       columns:
         """
         run_id, market_id, user_address, block_number, block_hash, at_timestamp, certainty, outcome,
-        debt, capacity, collateral, price, trigger_price
+        debt, capacity, collateral, price, trigger_price, contract, path, plan, by_seizing,
+        seized_assets, repaid_assets, repaid_shares, interest_to_broker, bad_debt_assets,
+        bad_debt_shares, incentive_wad, loan_to_value_wad, debt_usd, collateral_usd, first_seen_at,
+        zone, guard_state
         """
     ) { rows in
       for candidate in judgement.candidates {
@@ -196,6 +199,7 @@ extension Moolah {
         try rows.append(candidate.collateral)
         try rows.append(candidate.price)
         try rows.append(candidate.triggerPrice)
+        try candidate.appendControls(to: &rows)
       }
     }
   }

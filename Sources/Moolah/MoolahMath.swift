@@ -212,11 +212,15 @@ extension MoolahMath {
   /// `min(1.15, 1 / (1 - 0.3 * (1 - lltv)))`, each step rounded down.
   ///
   /// Throws `.underflow` for an `lltv` above 1. There is no lower limit in either contract.
+  /// `floor` raises it, for a chain whose contract may come to have a least factor.
   /// Source: `Moolah._liquidationIncentiveFactor`, `Morpho.liquidate`.
-  public static func liquidationIncentiveFactor(lltv: Wad) throws(ArithmeticError) -> Wad {
+  public static func liquidationIncentiveFactor(
+    lltv: Wad, floor: Wad? = nil
+  ) throws(ArithmeticError) -> Wad {
     let cursor = U256(300_000_000_000_000_000 as UInt64)
     let largest = U256(1_150_000_000_000_000_000 as UInt64)
     let discount = try wMulDown(cursor, wad.subtracting(lltv.raw))
-    return Wad(raw: min(largest, try wDivDown(wad, wad.subtracting(discount))))
+    let factor = min(largest, try wDivDown(wad, wad.subtracting(discount)))
+    return Wad(raw: max(factor, floor?.raw ?? .zero))
   }
 }

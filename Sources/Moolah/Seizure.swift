@@ -33,24 +33,24 @@ extension MarketState {
   /// liquidated at all is the health's business and is not asked here. Throws `.underflow` where
   /// more is taken than the position has (the contract's panic 0x11), and `.divisionByZero` when
   /// repaying at a price of 0. Source: `Moolah.liquidate`, `Morpho.liquidate`.
+  ///
+  /// `incentiveFloor` is the least incentive factor, for a chain whose contract has one; no contract
+  /// known today has.
   public func liquidating(
-    _ position: PositionState, _ request: SeizureRequest, price: U256, lltv: Wad
+    _ position: PositionState, _ request: SeizureRequest, price: U256, lltv: Wad,
+    incentiveFloor: Wad? = nil
   ) throws(ArithmeticError) -> Seizure {
-    let (seized, shares) = try amounts(for: request, price: price, lltv: lltv)
-    let repaidAssets = try toAssetsUp(shares)
-    var seizure = Seizure(
-      seizedAssets: try UInt128(narrowing: seized), repaidAssets: repaidAssets,
-      repaidShares: try UInt128(narrowing: shares), badDebtAssets: 0, badDebtShares: 0,
-      market: self, position: position)
-    try seizure.takePayment()
+    let factor = try MoolahMath.liquidationIncentiveFactor(lltv: lltv, floor: incentiveFloor)
+    let (seized, shares) = try amounts(for: request, price: price, factor: factor.raw)
+    var seizure = try Seizure(of: position, in: self, seized: seized, repaidShares: shares)
     if seizure.position.collateral == 0 { try seizure.realizeBadDebt() }
     return seizure
   }
 
-  private func amounts(
-    for request: SeizureRequest, price: U256, lltv: Wad
+  /// Collateral and borrow shares of a call with an incentive `factor` times 1e18.
+  func amounts(
+    for request: SeizureRequest, price: U256, factor: U256
   ) throws(ArithmeticError) -> (seized: U256, shares: U256) {
-    let factor = try MoolahMath.liquidationIncentiveFactor(lltv: lltv).raw
     let scale = MoolahMath.oraclePriceScale
     switch request {
     case .seizing(let seized):
@@ -62,12 +62,12 @@ extension MarketState {
     }
   }
 
-  private func toSharesUp(_ assets: U256) throws(ArithmeticError) -> U256 {
+  func toSharesUp(_ assets: U256) throws(ArithmeticError) -> U256 {
     try MoolahMath.toSharesUp(
       assets, totalAssets: U256(totalBorrowAssets), totalShares: U256(totalBorrowShares))
   }
 
-  private func toAssetsDown(_ shares: U256) throws(ArithmeticError) -> U256 {
+  func toAssetsDown(_ shares: U256) throws(ArithmeticError) -> U256 {
     try MoolahMath.toAssetsDown(
       shares, totalAssets: U256(totalBorrowAssets), totalShares: U256(totalBorrowShares))
   }
@@ -79,6 +79,18 @@ extension MarketState {
 }
 
 extension Seizure {
+  /// A position and its market after a payment, before any bad debt.
+  init(
+    of position: PositionState, in market: MarketState, seized: U256, repaidShares: U256
+  ) throws(ArithmeticError) {
+    self.init(
+      seizedAssets: try UInt128(narrowing: seized),
+      repaidAssets: try market.toAssetsUp(repaidShares),
+      repaidShares: try UInt128(narrowing: repaidShares), badDebtAssets: 0, badDebtShares: 0,
+      market: market, position: position)
+    try takePayment()
+  }
+
   /// The payment clears shares; rounding up may ask for one unit more than all the debt.
   fileprivate mutating func takePayment() throws(ArithmeticError) {
     position.borrowShares = try position.borrowShares.subtracting(repaidShares)

@@ -6,6 +6,8 @@ import RiskCore
 public struct Judgement: Sendable {
   public var markets: [MarketJudgement] = []
   public var candidates: [Candidate] = []
+  /// Markets with a pre-liquidation contract of which it is not known who stands in its band.
+  public var unknownBands: Set<Bytes32> = []
 
   public init() {}
 
@@ -66,19 +68,39 @@ public struct Shadow: Hashable, Sendable {
   }
 }
 
-/// A position that anyone may liquidate, or may from the next block on, with its outcome.
+/// A position that may be liquidated, now, from the next block on, or by a pre-liquidation contract;
+/// with its outcome.
 public struct Candidate: Sendable {
   public let marketID: Int32
   public let market: Bytes32
   public let user: Address
   public let certainty: Certainty
-  public let outcome: Outcome
+  public var outcome: Outcome
   public let health: Health
   public let collateral: U256
   /// Collateral price in loan units, scaled by 1e36.
   public let price: U256
   /// The price at and above which the position is healthy; nil: no price is enough.
   public let triggerPrice: U256?
+
+  /// The price that sizes the seizure where it is not the market's, as on a broker market.
+  public var userPrice: U256? = nil
+  /// The way to liquidate it; `reportOnly` if there is none.
+  public var path: LiquidationPath = .direct
+  /// The contract of the way.
+  public var contract: Address? = nil
+  /// The amounts of one call; nil if there is none, or they are not known.
+  public var plan: LiquidationPlan? = nil
+  /// Debt over the value of the collateral, times 1e18, rounded up; nil: not worked out.
+  public var loanToValue: U256? = nil
+  /// Debt in USD with 8 decimals; nil: no price in USD.
+  public var debtUSD: U256? = nil
+  /// Collateral in USD with 8 decimals; nil: no price in USD.
+  public var collateralUSD: U256? = nil
+  /// When a scan first found it over its line; nil: the scan keeps no memory.
+  public var firstSeen: UInt64? = nil
+  public var zone: ZoneReasons = []
+  public var guardState: GuardState = .none
 
   public init(
     marketID: Int32, market: Bytes32, user: Address, certainty: Certainty, outcome: Outcome,
@@ -96,24 +118,42 @@ public struct Candidate: Sendable {
   }
 }
 
-/// The second at which a candidate is over its line.
-public enum Certainty: String, Sendable {
-  /// At the judged block itself.
+/// How a candidate stands to its line.
+public enum Certainty: String, CaseIterable, Sendable {
+  /// Over it at the judged block itself.
   case verified
-  /// One block time later, by interest alone.
+  /// Over it one block time later, by interest alone.
   case actionable
+  /// Not over it, and in the band of a pre-liquidation contract at the judged block.
+  case preLiquidatable = "pre_liquidatable"
 }
 
-/// What became of a candidate. Exactly one for each.
+/// What became of a candidate. Exactly one for each: the first that applies, in this order.
 public enum Outcome: String, CaseIterable, Sendable {
-  /// Anyone may liquidate it.
-  case open
-  /// Only listed liquidators may.
-  case whitelistOnly = "whitelist_only"
   /// The contract is paused: liquidatable, but blocked.
   case paused
-  /// Liquidatable, but whether the contract would let anyone do it was not answered.
+  /// Whether the contracts would let anyone do it was not answered.
   case permissionUnknown = "permission_unknown"
+  /// Only listed liquidators may, and none that is configured is listed.
+  case whitelistOnly = "whitelist_only"
+  /// The borrower has not authorised the pre-liquidation contract.
+  case notAuthorized = "not_authorized"
+  /// No way that is configured and permitted leads there.
+  case reportOnly = "report_only"
+  /// Every call that stays within the limit would leave less debt than the contract allows.
+  case dustRule = "dust_rule"
+  /// The amounts are not known.
+  case planUnknown = "plan_unknown"
+  /// Smaller than is worth it.
+  case belowMinimum = "below_minimum"
+  /// In the grace of a delayed liquidation (LIP-024).
+  case protected
+  /// Not over its line for long enough, or not in enough scans.
+  case delayed
+  /// Named as open so recently that naming it again would do it twice.
+  case recentlyProcessed = "recently_processed"
+  /// May be liquidated now, by its `path`.
+  case open
 }
 
 /// What `refreshDebt` wrote.

@@ -13,6 +13,8 @@ public protocol OnChainSystem: Sendable {
   associatedtype Book
   /// The state at the block that a deployment begins with in mid-chain.
   associatedtype Base
+  /// How the candidates of a judgement would be liquidated, while it is being worked out.
+  associatedtype Planning
 
   /// The name in configuration and table `deployment`.
   var name: String { get }
@@ -112,6 +114,22 @@ public protocol OnChainSystem: Sendable {
   /// `verified` verdicts are true at `timestamp`; positions that cross the line by `next`, a later
   /// second, are `actionable`.
   func judge(_ book: Book, at timestamp: UInt64, next: UInt64?) -> Judgement
+
+  /// Begins to work out how the candidates of a judgement would be liquidated: by whom, with which
+  /// amounts, worth how much. Also finds who stands in the band of a pre-liquidation contract.
+  func planning(
+    for judgement: Judgement, of book: Book, at timestamp: UInt64, next: UInt64?,
+    by settings: PlanSettings
+  ) -> Planning
+
+  /// The next calls whose answers at the book's block are needed; none when all is known.
+  func questions(for planning: Planning) -> [Call]
+
+  /// Takes the answers, in the order of the last `questions`.
+  func take(_ answers: [CallResult], into planning: inout Planning)
+
+  /// The judgement with path, plan and value of each candidate. What was not answered is unknown.
+  func judgement(from planning: Planning) -> Judgement
 
   /// The tokens of each market of a book, for showing amounts.
   func labels(of book: Book) -> [Bytes32: MarketLabel]
