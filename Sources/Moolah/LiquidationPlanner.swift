@@ -10,7 +10,7 @@ import Systems
 struct LiquidationPlanner {
   /// Accrued to the moment.
   let market: MarketState
-  let position: PositionState
+  var position: PositionState
   /// What the contract sizes with, times 1e36: on a broker market the user's own price.
   let price: U256
   /// What health is judged by.
