@@ -291,9 +291,7 @@ extension MoolahPlanning {
   /// What Moolah's own oracle says of the token, else the configured feed; 8 decimals.
   private func usdPrice(of token: Address, in market: BookMarket) -> U256? {
     if book.dialect == .moolah, settings.usdFeeds[token] == nil {
-      let answer = book.prices[PriceKey(oracle: market.row.parameters.oracle, token: token)]
-      guard case .price(let price)? = answer else { return nil }
-      return price
+      return peek(token, of: market)
     }
     guard let feed = settings.usdFeeds[token], let answer = feedAnswer(feed),
       let decimals = word(.feedDecimals(feed)).flatMap({ UInt64(exactly: $0) }), decimals <= 77,
@@ -315,14 +313,16 @@ extension MoolahPlanning {
   func minLoan(of market: BookMarket) -> U256? {
     guard book.dialect == .moolah else { return .zero }
     guard let value = word(.minLoanValue) else { return nil }
-    let p = market.row.parameters
-    switch book.prices[PriceKey(oracle: p.oracle, token: p.loanToken)] {
-    case .price(let price):
-      guard let unit = unit(of: p.loanToken) else { return nil }
-      return try? U256.mulDivDown(value, unit, price)
-    case .zero: return .zero
-    case .reverted, .missing, nil: return nil
-    }
+    let token = market.row.parameters.loanToken
+    guard let price = peek(token, of: market), let unit = unit(of: token) else { return nil }
+    return try? U256.mulDivDown(value, unit, price)
+  }
+
+  /// What the market's own oracle told of a token in USD; nil: nothing, or zero.
+  private func peek(_ token: Address, of market: BookMarket) -> U256? {
+    let key = PriceKey(oracle: market.row.parameters.oracle, token: token)
+    guard let price = book.prices[key]?.value, !price.isZero else { return nil }
+    return price
   }
 }
 
