@@ -83,7 +83,7 @@ extension MoolahPlanning {
     for candidate in judgement.candidates {
       users[candidate.market, default: []].insert(candidate.user)
     }
-    for contract in bandContracts { _ = users[contract.market.key, default: []] }
+    for (_, market) in bandContracts where users[market.key] == nil { users[market.key] = [] }
     for market in book.markets {
       guard let wanted = users[market.key],
         case .success(let accrued) = book.accrued(market, to: timestamp)
