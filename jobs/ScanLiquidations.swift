@@ -12,8 +12,8 @@ import Systems
 ///
 /// Judges the mirror's block: prices and flags are read there by block hash, interest is accrued to
 /// its time (`verified`) and to one block time later (`actionable`). Every position with debt gets
-/// an exact verdict or is counted as unknown with a reason; the counts add up. Each candidate gets its
-/// path and amounts, and the risk controls give it exactly one outcome. Nothing is sent.
+/// an exact verdict or is counted as unknown with a reason; the counts add up. Each candidate gets
+/// its path and amounts, and the risk controls give it exactly one outcome. Nothing is sent.
 public struct ScanLiquidations: Job {
   public static let name = "scan-liquidations"
   public static let asksNodes = true
@@ -82,6 +82,8 @@ public struct ScanLiquidations: Job {
     _ system: some OnChainSystem, _ deployment: Deployment, _ target: DeploymentContext,
     in context: JobContext, into report: inout RunReport
   ) throws {
+    let began = ContinuousClock.now
+
     // Read.
     let books = try context.bookDatabase(cursor: ConsumeEvents.name, deployment)
     var reading = try read(system, deployment, target, on: books)
@@ -118,6 +120,9 @@ public struct ScanLiquidations: Job {
       controls.decide(&judgement, of: markets, at: reading.block, memory: &memory)
     }
     tell(judgement, of: reading, at: at, target, into: &report)
+    let (seconds, attoseconds) = (ContinuousClock.now - began).components
+    report.state(
+      "\(target.name) duration_ms", String(seconds * 1_000 + attoseconds / 1_000_000_000_000_000))
   }
 
   /// What scans remember is what the mirror went through, block after block.

@@ -2,7 +2,7 @@ import Ethereum
 import Quantities
 import Systems
 
-// The object `controls` of a deployment: what holds candidates back, and how they may be liquidated.
+// The object `controls` of a deployment: what holds candidates back, and how they are liquidated.
 
 extension ConfigurationObject {
   static let preLiquidationsMax = 256
@@ -94,7 +94,8 @@ extension ConfigurationObject {
     else {
       throw error(
         "pre_lcf_1", nil,
-        "no contract has these terms: pre_lcf_1 ≤ pre_lcf_2, pre_lcf_1 ≤ 1, 1 ≤ pre_lif_1 ≤ pre_lif_2"
+        "no contract has these terms: pre_lcf_1 ≤ pre_lcf_2, pre_lcf_1 ≤ 1, "
+          + "1 ≤ pre_lif_1 ≤ pre_lif_2"
       )
     }
     return PreLiquidationContract(address: address, market: market, oracle: oracle, terms: terms)

@@ -34,8 +34,8 @@ extension MarketState {
   /// more is taken than the position has (the contract's panic 0x11), and `.divisionByZero` when
   /// repaying at a price of 0. Source: `Moolah.liquidate`, `Morpho.liquidate`.
   ///
-  /// `incentiveFloor` is the least incentive factor, for a chain whose contract has one; no contract
-  /// known today has.
+  /// `incentiveFloor` is the least incentive factor, for a chain whose contract has one; no
+  /// contract known today has.
   public func liquidating(
     _ position: PositionState, _ request: SeizureRequest, price: U256, lltv: Wad,
     incentiveFloor: Wad? = nil

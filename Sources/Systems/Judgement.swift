@@ -68,8 +68,8 @@ public struct Shadow: Hashable, Sendable {
   }
 }
 
-/// A position that may be liquidated, now, from the next block on, or by a pre-liquidation contract;
-/// with its outcome.
+/// A position that may be liquidated, with its outcome: now, from the next block on, or by a
+/// pre-liquidation contract.
 public struct Candidate: Sendable {
   public let marketID: Int32
   public let market: Bytes32

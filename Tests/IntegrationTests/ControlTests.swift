@@ -220,6 +220,26 @@ import Testing
     #expect(try ground.scan().outcomes == ["open"])
   }
 
+  @Test func anEpisodeBegunOnAnOrphanedBlockBeginsAnew() throws {
+    let story = try story
+    try story.chain.mine(3, seconds: 12)
+    let ground = try story.ground("\"delay\": { \"seconds\": 1000000 }")
+    let found = try ground.scan().of("verified").count
+    let orphaned: SQL = """
+      select count(*) from candidate_memory c
+      where c.ended_block is null and exists (select from block b
+        where b.number = c.first_seen_block and b.hash = c.first_seen_hash and not b.canonical)
+      """
+    #expect(try ground.count(orphaned) == 0)
+    try story.chain.reorg(depth: 2, keep: true)
+    try ground.program.consume()
+    #expect(try ground.count(orphaned) == found)
+    _ = try ground.scan()
+    #expect(try ground.count(orphaned) == 0)
+    #expect(
+      try ground.count("select count(*) from candidate_memory where ended_block is null") == found)
+  }
+
   @Test func aBlockOfThePastIsJudgedWithoutMemory() throws {
     let story = try story
     let ground = try story.ground("\"delay\": { \"seconds\": 30 }")

@@ -117,7 +117,8 @@ import Testing
     ]
   }
 
-  /// The contract reverted with panic 0x11; so does the formula, and the plan asks for another call.
+  /// The contract reverted with panic 0x11; so does the formula, and the plan asks for another
+  /// call.
   private func expectPanic(
     _ attempt: MoolahRecording.Attempt, _ market: MoolahRecording.Market
   ) throws {
