@@ -225,6 +225,7 @@ public struct ScanLiquidations: Job {
     report.count("liquidatable", judgement.liquidatable)
     report.count("unknown", judgement.unknown)
     tell(judgement.candidates, into: &report)
+    if !judgement.overdue.isEmpty { report.count("overdue", judgement.overduePositions) }
     report.count("actionable_unknown", judgement.actionableUnknown)
     for market in judgement.unknownBands.sorted() {
       report.note("\(target.name): market \(market): who stands in its band is unknown")
@@ -237,6 +238,7 @@ public struct ScanLiquidations: Job {
       report.note("\(target.name): market \(market.market) skipped: \(reason.code)\(figures)")
     }
     report.tellWarnings(of: judgement, in: target.name)
+    for note in judgement.notes { report.note("\(target.name): \(note)") }
     if judgement.unknown > 0 { report.worsen(to: .itemFailures) }
     report.state("\(target.name) block", String(reading.block.number))
     report.state("\(target.name) block_hash", reading.block.hash.description)
@@ -245,6 +247,11 @@ public struct ScanLiquidations: Job {
     report.tables.append(
       ResultTable.candidates(
         judgement.candidates, of: target.name, labels: reading.labels, limit: Int(limit)))
+    if !judgement.overdue.isEmpty {
+      report.tables.append(
+        ResultTable.overdue(
+          judgement.overdue, of: target.name, labels: reading.labels, limit: Int(limit)))
+    }
   }
 
   /// Of the verified and the pre-liquidatable each has exactly one outcome, so that these counts

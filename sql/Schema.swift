@@ -17,6 +17,7 @@ public enum Schema {
     migration(8, "bootstrap", PackageResources.v0008_bootstrap_sql),
     migration(9, "foreign", PackageResources.v0009_foreign_sql),
     migration(10, "completeness", PackageResources.v0010_completeness_sql),
+    migration(11, "brokers", PackageResources.v0011_brokers_sql),
     migration(12, "prices", PackageResources.v0012_prices_sql),
     migration(13, "controls", PackageResources.v0013_controls_sql),
     migration(15, "reads", PackageResources.v0015_reads_sql),

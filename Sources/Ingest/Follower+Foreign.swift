@@ -93,6 +93,7 @@ extension Follower {
     in tx: borrowing Transaction
   ) throws -> Cursor {
     var markets: Set<Bytes32>? = []
+    var others: [Log] = []
     for declaration in declarations where declaration.blocks.overlaps(blocks) {
       let part = declaration.blocks.clamped(to: blocks)
       let covered = watched.filter { declaration.covers([$0]) }
@@ -102,11 +103,13 @@ extension Follower {
       ) { log, _ in
         guard let concerned = system.markets(concernedBy: [log]) else { return markets = nil }
         markets?.formUnion(concerned)
+        if concerned.isEmpty, log.address != deployment.address { others.append(log) }
       }
       try Ledger.note(
         LedgerRange(part, .verified), of: versions(of: filters, coveredBy: covered),
         deployment: deployment.id, in: tx)
     }
+    try system.note(late: others, of: deployment, in: tx)
     return markets == [] ? cursor : try derive(markets, head: head, in: tx)
   }
 

@@ -187,6 +187,7 @@ extension Follower {
       try Ledger.note(
         window, of: covered, attempts: attempts, deployment: deployment.id, in: tx)
       if late.isEmpty { return cursor }
+      try system.note(late: late, of: deployment, in: tx)
       // With the logs of contracts that the late events have revealed.
       var listed = self
       listed.filters = all

@@ -101,6 +101,12 @@ public struct Reading<System: OnChainSystem> {
     let questions = system.questions(about: book, for: purpose)
     let answers = try chain.call(questions, at: block.hash, multicall: multicall)
     system.take(answers, for: purpose, into: &book)
+    for _ in 0..<Self.roundsMax {
+      let questions = system.followUps(about: book, for: purpose)
+      if questions.isEmpty { return }
+      let answers = try chain.call(questions, at: block.hash, multicall: multicall)
+      system.takeFollowUps(answers, for: purpose, into: &book)
+    }
   }
 
   /// Asks sources outside the chain, by their names, for the prices that verdicts need as well.
@@ -112,6 +118,9 @@ public struct Reading<System: OnChainSystem> {
     let names = cursor == nil ? [] : system.outsidePrices(for: book)
     if !names.isEmpty { system.take(try ask(names), into: &book) }
   }
+
+  /// Rounds of questions that answers have raised.
+  private static var roundsMax: Int { 32 }
 
   /// The tokens of each market, for showing amounts.
   public var labels: [Bytes32: MarketLabel] { system.labels(of: book) }

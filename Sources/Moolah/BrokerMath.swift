@@ -141,16 +141,6 @@ extension BrokerMath {
   public static func aprPerSecondUp(_ apr: U256) throws(ArithmeticError) -> U256 {
     apr <= ray ? .zero : try U256.fullMulDivUp(apr.subtracting(ray), .one, secondsPerYear)
   }
-
-  /// All that a user owes: every fixed loan and the dynamic debt at the index of that second.
-  /// Source: `BrokerMath.getTotalDebt`, `LendingBroker.getUserTotalDebt`.
-  public static func totalDebt(
-    fixed: [FixedLoan], normalized: U256, index: U256, at timestamp: UInt64
-  ) throws(ArithmeticError) -> U256 {
-    var total = U256.zero
-    for loan in fixed { total = try total.adding(loan.debt(at: timestamp)) }
-    return try total.adding(dynamicDebtUp(normalized: normalized, index: index))
-  }
 }
 
 // MARK: - The price of a liquidation

@@ -18,12 +18,18 @@ public struct Moolah: OnChainSystem {
 
   public func addresses(revealedBy logs: [Log], of deployment: Deployment) -> Set<Address> {
     var revealed: Set<Address> = []
-    // Only the core contract creates markets, whoever else prints the event.
+    // Only the core contract creates markets and names brokers, whoever else prints the event.
     for log in logs where log.address == deployment.address {
-      guard EventSignature(of: log) == .createMarket else { continue }
       // A log that cannot be decoded is answered for when it is applied.
-      guard case .createMarket(_, let parameters)? = try? MoolahEvent(log) else { continue }
-      if parameters.irm != .zero { revealed.insert(parameters.irm) }
+      switch EventSignature(of: log) {
+      case .createMarket:
+        guard case .createMarket(_, let parameters)? = try? MoolahEvent(log) else { continue }
+        if parameters.irm != .zero { revealed.insert(parameters.irm) }
+      case .setMarketBroker:
+        guard case .setMarketBroker(_, let broker?)? = try? MoolahEvent(log) else { continue }
+        if broker != .zero { revealed.insert(broker) }
+      default: continue
+      }
     }
     return revealed
   }

@@ -170,6 +170,7 @@ extension Moolah {
       where deployment_id = \(deployment.id)
         and (\(markets == nil) or market_key = any(\((markets ?? []).sorted())))
       """)
+    try forgetLoans(of: markets, deployment, in: tx)
     var subjects: Set<[UInt8]> = []
     var tokens: Set<Address> = []
     for row in models {

@@ -31,6 +31,7 @@ extension Moolah {
       facts: try facts(of: deployment, at: block, in: tx))
     try loadPositions(into: &book, for: purpose, in: tx)
     try loadPrices(into: &book, in: tx)
+    try loadBrokers(into: &book, in: tx)
     return book
   }
 
@@ -53,6 +54,7 @@ extension Moolah {
       book.markets.append(market)
     }
     try loadPrices(into: &book, in: tx)
+    try loadBrokers(into: &book, touches: mirror.brokers, in: tx)
     return book
   }
 
@@ -128,6 +130,7 @@ extension Moolah {
     var answers = book.isPast ? [] : lasting(in: book)
     answers += book.priceInsertions(run: run)
     try tx.executeBatch(answers)
+    if !book.isPast { try storeBrokers(of: book, in: tx) }
   }
 
   /// What later books need not ask again. Only what was asked at the mirror's own block lasts: the
@@ -162,24 +165,25 @@ extension Moolah {
     let found: [SQL] = judgement.markets.map { market in
       """
       insert into scan_market (run_id, market_id, block_number, block_hash, at_timestamp, price,
-        healthy, liquidatable, unknown, unknown_reason, unknown_detail, shadow_price,
+        healthy, liquidatable, unknown, overdue, unknown_reason, unknown_detail, shadow_price,
         shadow_liquidatable, shadow_debt)
       values (\(run), \(market.marketID), \(book.block.number), \(book.block.hash), \(timestamp),
         \(market.price), \(Int32(market.healthy)), \(Int32(market.liquidatable)),
-        \(Int32(market.unknown)), \(market.unknownReason?.code),
+        \(Int32(market.unknown)), \(Int32(market.overdue)), \(market.unknownReason?.code),
         \(market.unknownDetail.isEmpty ? nil : market.unknownDetail), \(market.shadow?.price),
         \((market.shadow?.liquidatable).map(Int32.init(clamping:))), \(market.shadow?.debt))
       """
     }
     try tx.executeBatch(found + warnings(of: judgement, at: book.block, run: run))
+    try storeOverdue(judgement.overdue, of: book, at: timestamp, run: run, in: tx)
     if judgement.candidates.isEmpty { return }
     try tx.copyIn(
       "candidate",
       columns:
         """
         run_id, market_id, user_address, block_number, block_hash, at_timestamp, certainty, outcome,
-        debt, capacity, collateral, price, trigger_price, contract, path, plan, by_seizing,
-        seized_assets, repaid_assets, repaid_shares, interest_to_broker, bad_debt_assets,
+        debt, capacity, collateral, price, trigger_price, user_price, contract, path, plan,
+        by_seizing, seized_assets, repaid_assets, repaid_shares, interest_to_broker, bad_debt_assets,
         bad_debt_shares, incentive_wad, loan_to_value_wad, debt_usd, collateral_usd, first_seen_at,
         zone, guard_state
         """
@@ -199,6 +203,7 @@ extension Moolah {
         try rows.append(candidate.collateral)
         try rows.append(candidate.price)
         try rows.append(candidate.triggerPrice)
+        try rows.append(candidate.userPrice)
         try candidate.appendControls(to: &rows)
       }
     }

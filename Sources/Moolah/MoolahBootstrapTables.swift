@@ -86,6 +86,12 @@ extension Moolah {
       join market m on m.deployment_id = b.deployment_id and m.market_key = b.market_key
       where b.deployment_id = \(deployment.id) order by m.id, p.user_address
       """)
+    try tx.execute(
+      """
+      insert into broker (deployment_id, address)
+      select distinct deployment_id, broker from market_base
+      where deployment_id = \(deployment.id) and broker is not null on conflict do nothing
+      """)
   }
 
   // MARK: Loading
@@ -95,7 +101,12 @@ extension Moolah {
     in tx: borrowing Transaction
   ) throws -> MoolahMirror {
     let core = try baseCore(of: deployment, in: tx)
-    guard let core else { return blankMirror(following: markets, keepsHistory: keepsHistory) }
+    let kinds = try brokerKinds(of: deployment, in: tx)
+    guard let core else {
+      var blank = blankMirror(following: markets, keepsHistory: keepsHistory)
+      blank.brokers.kinds = kinds
+      return blank
+    }
     let rows = try baseMarkets(following: markets, of: deployment, in: tx)
     var mirror = MoolahMirror(
       core: core, markets: rows.mapValues(\.row),
@@ -103,6 +114,7 @@ extension Moolah {
         try basePositions(of: rows, asOfBlock: core.asOfBlock, in: tx)),
       following: markets)
     mirror.keepsHistory = keepsHistory
+    mirror.brokers.kinds = kinds
     return mirror
   }
 

@@ -133,7 +133,7 @@ extension Moolah {
   func brokerDebts(
     of market: BookMarket, in book: MoolahBook, at timestamp: UInt64
   ) -> [Result<U256, UnknownReason>] {
-    market.positions.map { _ in .failure(.brokerMarket) }
+    market.positions.map { book.brokerDebt(of: book.positions.users[$0], in: market, at: timestamp) }
   }
 
   /// The debts that do not follow from their market's totals.

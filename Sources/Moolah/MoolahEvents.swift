@@ -150,8 +150,11 @@ public struct LiquidateEvent: Hashable, Sendable {
 
   /// True if a broker wrote debt off: Moolah `liquidateBrokerPosition` re-uses the event, and then
   /// repaid and bad debt are one and the same amount, subtracted once.
-  public func isWriteDown(by broker: Address?) -> Bool {
-    caller == broker && seizedAssets.isZero && repaidAssets == badDebtAssets
+  ///
+  /// Only credit brokers write off, and they do nothing else; of a broker whose kind is not known
+  /// the amounts tell.
+  func isWriteDown(by broker: Address?, of kind: BrokerKind?) -> Bool {
+    kind != .lending && caller == broker && seizedAssets.isZero && repaidAssets == badDebtAssets
       && repaidShares == badDebtShares
   }
 }

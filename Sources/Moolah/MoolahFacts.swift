@@ -6,11 +6,13 @@ enum FactSubject: Hashable, Sendable {
   case irm(Address)
   /// A market under its rate model: another model may hold other numbers for the same id.
   case market(Bytes32, irm: Address)
+  case broker(Address)
 
-  /// The key in table `fact`: the model's address, then the market's id.
+  /// The key in table `fact`: the contract's address, then the market's id.
   var bytes: [UInt8] {
     switch self {
     case .irm(let irm): irm.bytes
+    case .broker(let broker): broker.bytes
     case .market(let market, let irm): irm.bytes + market.bytes
     }
   }
@@ -28,6 +30,8 @@ enum FactName: String, CaseIterable, Sendable {
   case fixedRate = "fixed_rate"
   /// The fee of a market whose creation did not tell it, WAD.
   case fee
+  /// What sort of broker a contract is: 1 lending, 2 credit.
+  case brokerKind = "broker_kind"
 }
 
 /// Facts by subject and name, as of one block.

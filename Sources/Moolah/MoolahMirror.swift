@@ -15,6 +15,8 @@ public struct MoolahMirror: Sendable {
   let following: Set<Bytes32>?
   /// Whether operations, liquidations and logged facts are kept.
   var keepsHistory = true
+  /// What the events of brokers have touched.
+  var brokers: BrokerTouches
 
   var coreImages: [Image<CoreRow>] = []
   var marketImages: [(market: Bytes32, image: Image<MarketRow>)] = []
@@ -33,6 +35,7 @@ public struct MoolahMirror: Sendable {
     self.positions = positions
     self.setAside = setAside
     self.following = following
+    brokers = BrokerTouches(Set(markets.values.compactMap(\.broker)))
   }
 }
 
@@ -48,6 +51,7 @@ extension MoolahMirror {
     operations.removeAll(keepingCapacity: true)
     liquidations.removeAll()
     facts.removeAll()
+    brokers.noteStored()
   }
 
   /// Lets every position go when there are more than `limit`, so that memory stays bounded.
@@ -169,9 +173,13 @@ extension MoolahMirror {
     _ log: Log, timestamp: UInt64, finality: UInt64, core: Address, dialect: Dialect,
     to report: inout ApplyReport
   ) throws {
+    let isOfBroker = log.address != core && brokers.note(log)
     guard let signature = EventSignature(of: log),
       (signature.scope == .rateModel) == (log.address != core)
-    else { return report.ignored += 1 }
+    else {
+      if isOfBroker { report.applied += 1 } else { report.ignored += 1 }
+      return
+    }
     let place = LogPlace(
       block: log.blockNumber, hash: log.blockHash, index: log.logIndex,
       transaction: log.transactionHash, timestamp: timestamp)
@@ -262,7 +270,8 @@ extension MoolahMirror {
     let position = user.map { PositionKey(market: key, user: $0) }
     let row = position.flatMap { positions.place(of: $0) }
     if let row { change.position = positions.rows[row].state }
-    try change.apply(event)
+    try change.apply(event, brokers.kind(of: before.broker))
+    brokers.note(event, in: before, at: place.block)
 
     if change.touchesMarket {
       note(&change.market, of: key, before: before, at: place, finality: finality)
@@ -373,7 +382,7 @@ private struct Change {
   }
 
   /// The rules of `docs/formulas/moolah.md`, one case each.
-  mutating func apply(_ event: MoolahEvent) throws {
+  mutating func apply(_ event: MoolahEvent, _ brokerKind: BrokerKind?) throws {
     switch event {
     case .supply(_, _, _, let assets, let shares):
       position.supplyShares = try position.supplyShares.adding(shares)
@@ -408,7 +417,7 @@ private struct Change {
       position.collateral = try minus(position.collateral, collateral)
       accrue()
 
-    case .liquidate(_, let event): try apply(event)
+    case .liquidate(_, let event): try apply(event, brokerKind)
 
     case .accrueInterest(_, let interest, let feeShares):
       market.state.totalBorrowAssets = try plus(market.state.totalBorrowAssets, interest)
@@ -432,8 +441,8 @@ private struct Change {
   }
 
   /// Moolah `liquidate` and, under the same event, `liquidateBrokerPosition`.
-  private mutating func apply(_ event: LiquidateEvent) throws {
-    isWriteDown = event.isWriteDown(by: market.broker)
+  private mutating func apply(_ event: LiquidateEvent, _ brokerKind: BrokerKind?) throws {
+    isWriteDown = event.isWriteDown(by: market.broker, of: brokerKind)
     let clearedShares =
       isWriteDown ? event.badDebtShares : try event.repaidShares.adding(event.badDebtShares)
     position.borrowShares = try minus(position.borrowShares, clearedShares)

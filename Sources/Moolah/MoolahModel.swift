@@ -20,6 +20,10 @@ public struct MoolahBook: Sendable {
   /// Nil: not answered.
   var isPaused: Bool?
   var positions = BookPositions()
+  /// The brokers of its markets.
+  var brokers: [Address: BookBroker] = [:]
+  /// Rounds of questions to the brokers that were answered.
+  var brokerRounds = 0
 
   mutating func learn(_ token: Address, decimals: Int) {
     tokens[token] = TokenLabel(address: token, symbol: tokens[token]?.symbol, decimals: decimals)
@@ -143,7 +147,11 @@ extension MoolahBook {
         of: state(of: market), at: timestamp, rateAtTarget: rateAtTarget, bounds: bounds
       ).averageRate
     }
-    if let stored = facts[.fixedRate, market.subject], !stored.isZero {
+    // A broker's market has a fixed rate of 0 as a rule: its interest is the broker's. Elsewhere a
+    // model that says 0 to all may be of any kind.
+    if let stored = facts[.fixedRate, market.subject],
+      !stored.isZero || (market.row.broker != nil && bounds != nil)
+    {
       return FixedRate.rate(stored: Wad(raw: stored), bounds: bounds ?? RateBounds())
     }
     return nil
@@ -196,8 +204,13 @@ extension Moolah {
   public func judge(_ book: MoolahBook, at timestamp: UInt64, next: UInt64?) -> Judgement {
     var judgement = Judgement()
     for market in book.markets where !market.positions.isEmpty {
-      judge(market, of: book, at: timestamp, next: next, into: &judgement)
+      if market.row.broker != nil {
+        judgeBrokered(market, of: book, at: timestamp, next: next, into: &judgement)
+      } else {
+        judge(market, of: book, at: timestamp, next: next, into: &judgement)
+      }
     }
+    judgement.notes = brokerNotes(on: book)
     return judgement
   }
 
@@ -214,8 +227,6 @@ extension Moolah {
       found.unknown = market.positions.count
       found.unknownReason = reason
     }
-    // Debt of a broker market lives in its broker, which is not read yet.
-    if market.row.broker != nil { return giveUp(.brokerMarket) }
     let state: MarketState
     switch book.accrued(market, to: timestamp) {
     case .failure(let reason): return giveUp(reason)
@@ -265,7 +276,7 @@ extension Moolah {
     }
   }
 
-  private func outcome(_ market: BookMarket, paused: Bool?) -> Outcome {
+  func outcome(_ market: BookMarket, paused: Bool?) -> Outcome {
     guard dialect == .moolah else { return .open }
     guard let paused, let open = market.isOpenToAll else { return .permissionUnknown }
     return paused ? .paused : open ? .open : .whitelistOnly

@@ -10,7 +10,10 @@ extension Moolah {
     of deployment: Deployment, in tx: borrowing Transaction
   ) throws -> Set<Address> {
     let models = try tx.query(
-      "select distinct irm from market where deployment_id = \(deployment.id)"
+      """
+      select distinct irm from market where deployment_id = \(deployment.id)
+      union select address from broker where deployment_id = \(deployment.id)
+      """
     ).map { try $0.get(0, Address.self) }
     return try Set(models.filter { $0 != .zero } + [deployment.address])
       .union(modelsOfMarketsWithoutRow(of: deployment, in: tx))
@@ -61,6 +64,7 @@ extension Moolah {
         setAside: Dictionary(
           try setAside(of: deployment, in: tx).map { ($0.market, $0) },
           uniquingKeysWith: { first, _ in first }))
+      mirror.brokers = try brokerTouches(of: deployment, in: tx)
     }
     try loadMarkets(namedBy: logs, into: &mirror, of: deployment, in: tx)
     try loadPositions(touchedBy: logs, into: &mirror, in: tx)

@@ -43,6 +43,7 @@ extension Moolah {
       from first f where m.id = f.market_id and f.existed
       """)
     try takeBackDerived(to: ancestor, of: deployment, in: tx)
+    try takeBackLoans(to: ancestor, of: deployment, in: tx)
     try tx.execute(
       """
       delete from position_before b using market m

@@ -30,8 +30,16 @@ public enum UnknownReason: Error, Hashable, Sendable, CaseIterable {
   case unknownRate
   /// An event of the market could not be applied, so its mirror is behind the contract.
   case marketSetAside
-  /// The debt lives in a broker, which the market's own shares do not show.
+  /// The debt lives in a broker of no known kind, so that its answers cannot be read.
   case brokerMarket
+  /// What the user owes to the broker has not been read at this block or since it changed.
+  case noBrokerState
+  /// What the broker answered is not what a broker of its kind answers.
+  case brokerAnswer
+  /// What the broker says a user owes is not what the user's loans come to.
+  case brokerDebtDiffers
+  /// The rate row of the broker has not been read at this block.
+  case noBrokerRate
   /// The contract's own arithmetic would revert on these numbers.
   case arithmeticOverflow
 
@@ -54,6 +62,10 @@ public enum UnknownReason: Error, Hashable, Sendable, CaseIterable {
     case .unknownRate: "unknown_rate"
     case .marketSetAside: "market_set_aside"
     case .brokerMarket: "broker_market"
+    case .noBrokerState: "no_broker_state"
+    case .brokerAnswer: "broker_answer"
+    case .brokerDebtDiffers: "broker_debt_differs"
+    case .noBrokerRate: "no_broker_rate"
     case .arithmeticOverflow: "arithmetic_overflow"
     }
   }

@@ -8,6 +8,10 @@ public struct Judgement: Sendable {
   public var candidates: [Candidate] = []
   /// Markets with a pre-liquidation contract of which it is not known who stands in its band.
   public var unknownBands: Set<Bytes32> = []
+  /// Loans of credit brokers that are past their end and grace.
+  public var overdue: [OverdueLoan] = []
+  /// What a reader of the result should know beside the counts.
+  public var notes: [String] = []
 
   public init() {}
 
@@ -16,6 +20,7 @@ public struct Judgement: Sendable {
   public var healthy: Int { markets.reduce(0) { $0 + $1.healthy } }
   public var liquidatable: Int { markets.reduce(0) { $0 + $1.liquidatable } }
   public var unknown: Int { markets.reduce(0) { $0 + $1.unknown } }
+  public var overduePositions: Int { markets.reduce(0) { $0 + $1.overdue } }
   /// Healthy ones of which it is not known whether they are at the next timestamp.
   public var actionableUnknown: Int { markets.reduce(0) { $0 + $1.actionableUnknown } }
 }
@@ -34,6 +39,8 @@ public struct MarketJudgement: Sendable {
   /// Healthy now; whether at the next timestamp is not known.
   public var actionableUnknown = 0
   public var unknown = 0
+  /// Not liquidated by price, and with a loan that its broker may write off.
+  public var overdue = 0
   /// Why there are unknown verdicts; the first reason met.
   public var unknownReason: UnknownReason?
   /// The figures of that reason; empty when it says all.
@@ -50,8 +57,8 @@ public struct MarketJudgement: Sendable {
     self.price = price
   }
 
-  /// Healthy + liquidatable + unknown: `actionable` ones are counted as healthy.
-  public var positions: Int { healthy + liquidatable + unknown }
+  /// Healthy + liquidatable + overdue + unknown: `actionable` ones are counted as healthy.
+  public var positions: Int { healthy + liquidatable + overdue + unknown }
 }
 
 /// The positions that would be over their line at the price of a second source. They are not
@@ -82,7 +89,6 @@ public struct Candidate: Sendable {
   public let price: U256
   /// The price at and above which the position is healthy; nil: no price is enough.
   public let triggerPrice: U256?
-
   /// The price that sizes the seizure where it is not the market's, as on a broker market.
   public var userPrice: U256? = nil
   /// The way to liquidate it; `reportOnly` if there is none.
@@ -115,6 +121,34 @@ public struct Candidate: Sendable {
     self.collateral = collateral
     self.price = price
     self.triggerPrice = triggerPrice
+  }
+}
+
+/// A loan of a credit broker that is past its end and grace: its broker may write it off.
+public struct OverdueLoan: Sendable {
+  public let marketID: Int32
+  public let market: Bytes32
+  public let user: Address
+  /// The broker's own number of it.
+  public let number: U256
+  /// In units of the loan token.
+  public let principalLeft: U256
+  /// Seconds since 1970.
+  public let end: U256
+  /// Seconds.
+  public let grace: U256
+
+  public init(
+    marketID: Int32, market: Bytes32, user: Address, number: U256, principalLeft: U256, end: U256,
+    grace: U256
+  ) {
+    self.marketID = marketID
+    self.market = market
+    self.user = user
+    self.number = number
+    self.principalLeft = principalLeft
+    self.end = end
+    self.grace = grace
   }
 }
 

@@ -57,6 +57,10 @@ public protocol OnChainSystem: Sendable {
   /// committed the next window can go on from it.
   func store(_ mirror: inout Mirror, of deployment: Deployment, in tx: borrowing Transaction) throws
 
+  /// Takes note of logs from before the cursor, which no window will apply. The markets that they
+  /// concern are derived besides.
+  func note(late logs: [Log], of deployment: Deployment, in tx: borrowing Transaction) throws
+
   /// Replaces the rows of the markets that a blank mirror has followed.
   func replace(with mirror: Mirror, of deployment: Deployment, in tx: borrowing Transaction) throws
 
@@ -96,6 +100,12 @@ public protocol OnChainSystem: Sendable {
 
   /// Takes the answers, in the order of `questions`.
   func take(_ answers: [CallResult], for purpose: Purpose, into book: inout Book)
+
+  /// The calls that the answers so far have made needed; none when all is known.
+  func followUps(about book: Book, for purpose: Purpose) -> [Call]
+
+  /// Takes the answers, in the order of `followUps`.
+  func takeFollowUps(_ answers: [CallResult], for purpose: Purpose, into book: inout Book)
 
   /// The names of the price sources that are not on the chain and that a verdict needs.
   func outsidePrices(for book: Book) -> Set<String>

@@ -18,7 +18,8 @@ import Testing
     #expect(
       codes == [
         "missing_price", "zero_price", "price_call_reverted", "unknown_rate", "market_set_aside",
-        "broker_market", "arithmetic_overflow",
+        "broker_market", "no_broker_state", "broker_answer", "broker_debt_differs",
+        "no_broker_rate", "arithmetic_overflow",
       ])
     #expect(Set(codes).count == codes.count)
   }

@@ -19,6 +19,7 @@ from ..abi import AbiError, decode, encode, parameters_of, parse_types, selector
 from ..encoding import ZERO_ADDRESS, keccak, to_hex
 from ..formulas import CurveBounds, Market
 from ..reverts import Revert, custom_error, error_string, panic
+from .brokers import Brokers, Loans, user_peek
 from .history import History
 from .mirror import Mirror
 from .recording import RecordedMarket, Recording
@@ -107,6 +108,9 @@ class Answers(ContractTable):
         models = {recording.adaptive_irm, recording.fixed_irm} - {""}
         self.mirror = Mirror(recording.core, models, moolah=recording.is_moolah)
         self.prices: History[str, int] = History()
+        self.brokers = Brokers(
+            recording.brokers, recording.rate_calculator, recording.core, self.mirror.positions
+        )
         self._replay()
         self._describe_contracts()
 
@@ -119,9 +123,17 @@ class Answers(ContractTable):
         for market in recording.markets:
             if market.fixed_rate is not None:
                 self.mirror.fixed_rates.set(market.id, 0, market.fixed_rate)
+        for block, token, price in recording.peeks:
+            # Before the first answer the first one is used.
+            self.prices.set(token, 0 if token not in self.prices else block, price)
+        transactions: dict[str, list[dict[str, Any]]] = {}
+        for entry in recording.logs:
+            transactions.setdefault(entry["transactionHash"], []).append(entry)
         for entry in recording.logs:
             block = int(entry["blockNumber"], 16)
-            self.mirror.apply(entry, block, recording.blocks[block]["timestamp"])
+            timestamp = recording.blocks[block]["timestamp"]
+            self.mirror.apply(entry, block, timestamp)
+            self.brokers.apply(entry, transactions[entry["transactionHash"]], block, timestamp)
             if entry["address"] in recording.aggregators and entry["topics"]:
                 self._take_round(entry, block)
         last = recording.blocks[-1]
@@ -172,8 +184,48 @@ class Answers(ContractTable):
 
     def price(self, params: Params, moment: Moment) -> int:
         if self.recording.is_moolah:
-            raise error_string("invalid resilient oracle price")
+            loan, collateral = self.peek(params[0], moment), self.peek(params[1], moment)
+            return self._pair_price(params, collateral, loan)
         return self.prices.at(params[2], moment.block, 0)
+
+    def peek(self, token: str, moment: Moment) -> int:
+        """A token's price in 8 decimals."""
+        if token not in self.prices:
+            raise error_string("invalid resilient oracle price")
+        return self.prices.at(token, moment.block)
+
+    def user_price(self, broker: str, user: str, params: Params, moment: Moment) -> int:
+        """The pair's price for a broker's user."""
+        collateral = self.user_peek(broker, params[1], user, moment)
+        return self._pair_price(params, collateral, self.peek(params[0], moment))
+
+    def user_peek(self, broker: str, token: str, user: str, moment: Moment) -> int:
+        """`peek(token, user)` of a broker."""
+        market_id = self.recording.brokers[broker]
+        params = self.mirror.market_params(market_id, moment.block)
+        if token != params[1]:
+            return self.peek(token, moment)
+        market = self.mirror.market(market_id, moment.block)
+        position = self.mirror.position(market_id, user, moment.block)
+        beyond = self.broker_debt(broker, user, moment) - formulas.debt(position, market)
+        decimals = tuple(self.recording.tokens[token][1] for token in params[:2])
+        return user_peek(
+            self.peek(params[1], moment),
+            self.peek(params[0], moment),
+            max(0, beyond),
+            position.collateral,
+            decimals,
+        )
+
+    def broker_debt(self, broker: str, user: str, moment: Moment) -> int:
+        debt = self.brokers.debt(broker, user, moment.block, moment.timestamp)
+        if debt is None:
+            raise error_string("RateCalculator/broker-not-active")
+        return debt
+
+    def _pair_price(self, params: Params, collateral_peek: int, loan_peek: int) -> int:
+        loan, collateral = (self.recording.tokens[token][1] for token in params[:2])
+        return 10 ** (36 + loan - collateral) * collateral_peek // loan_peek
 
     def is_healthy(
         self, params: Params, market_id: str, user: str, market: Market, moment: Moment
@@ -182,6 +234,9 @@ class Answers(ContractTable):
         if position.borrow_shares == 0:
             return True
         limit = formulas.max_borrow(position.collateral, self.price(params, moment), params[4])
+        broker = self.mirror.settings.at(("broker", market_id), moment.block, ZERO_ADDRESS)
+        if int(broker, 16):
+            return limit >= self.broker_debt(broker, user, moment)
         return limit >= formulas.debt(position, market)
 
     def liquidate(
@@ -189,6 +244,10 @@ class Answers(ContractTable):
     ) -> tuple[int, int]:
         """The answer of a simulated `liquidate` by someone with the tokens and approvals."""
         market_id = id_of(params)
+        if self.mirror.settings.at(("broker", market_id), moment.block, ZERO_ADDRESS) in (
+            self.recording.brokers
+        ):
+            raise CannotAnswer(f"cannot simulate a liquidation in broker market {market_id}")
         self._check_may_liquidate(market_id, moment)
         if (seized == 0) == (shares == 0):
             raise error_string("inconsistent input")
@@ -230,6 +289,10 @@ class Answers(ContractTable):
                 self._describe_rate_model(model)
         for oracle in {m.oracle for m in recording.markets if m.oracle}:
             self._describe_oracle(oracle)
+        if recording.rate_calculator:
+            self._describe_calculator(recording.rate_calculator)
+        for broker, market_id in recording.brokers.items():
+            self._describe_broker(broker, market_id)
         for address, (symbol, decimals) in recording.tokens.items():
             self._describe_token(address, symbol, decimals)
 
@@ -382,10 +445,64 @@ class Answers(ContractTable):
             add_view(contract, "price()", "uint256", lambda m: self.prices.at(oracle, m.block, 0))
             return
 
-        def no_price(_: Moment, __: str) -> int:
-            raise error_string("invalid resilient oracle price")
+        add_view(contract, "peek(address)", "uint256", lambda m, token: self.peek(token, m))
 
-        add_view(contract, "peek(address)", "uint256", no_price)
+    def _describe_calculator(self, calculator: str) -> None:
+        contract = self.contract(calculator, "RateCalculator", closed=True)
+        rows = self.brokers.rows
+
+        def row(m: Moment, broker: str) -> list[int]:
+            found = rows.at(broker, m.block)
+            return list(found.__dict__.values()) if found else [0, 0, 0, 0]
+
+        def rate(m: Moment, broker: str) -> int:
+            found = rows.at(broker, m.block)
+            if found is None:
+                raise error_string("RateCalculator/broker-not-active")
+            return found.index_at(m.timestamp)
+
+        add_view(contract, "brokers(address)", "uint256,uint256,uint256,uint256", row)
+        add_view(contract, "getRate(address)", "uint256", rate)
+
+    def _describe_broker(self, broker: str, market_id: str) -> None:
+        contract = self.contract(broker, "LendingBroker", closed=True)
+        recording = self.recording
+
+        def loans(m: Moment, user: str) -> Loans:
+            return self.brokers.loans.at((broker, user), m.block, Loans())
+
+        def dynamic(m: Moment, user: str) -> list[int]:
+            found = loans(m, user)
+            return [found.principal, found.normalized]
+
+        words = ",".join(["uint256"] * 8)
+        add_view(
+            contract,
+            "userFixedPositions(address)",
+            f"({words})[]",
+            lambda m, user: [term.words for term in loans(m, user).terms],
+        )
+        add_view(contract, "userDynamicPosition(address)", "uint256,uint256", dynamic)
+        add_view(
+            contract,
+            "getUserTotalDebt(address)",
+            "uint256",
+            lambda m, user: self.broker_debt(broker, user, m),
+        )
+        add_view(contract, "peek(address)", "uint256", lambda m, token: self.peek(token, m))
+        add_view(
+            contract,
+            "peek(address,address)",
+            "uint256",
+            lambda m, token, user: self.user_peek(broker, token, user, m),
+        )
+        for signature, value in (
+            ("rateCalculator()", recording.rate_calculator),
+            ("ORACLE()", recording.oracle),
+            ("MOOLAH()", recording.core),
+        ):
+            add_view(contract, signature, "address", lambda _, value=value: value)
+        add_view(contract, "MARKET_ID()", "bytes32", lambda _: market_id)
 
     def _describe_token(self, address: str, symbol: str, decimals: int) -> None:
         contract = self.contract(address, f"Token {symbol}", closed=True)

@@ -27,7 +27,8 @@ class RecordedMarket:
 class Recording:
     """A recorded chain in the one form that everything here reads.
 
-    `kind` is `morpho` (with prices from Chainlink rounds) or `moolah_logs` (no prices).
+    `kind` is `morpho` (with prices from Chainlink rounds), `moolah` (with prices and brokers'
+    answers at some blocks) or `moolah_logs` (no prices).
     """
 
     kind: str
@@ -41,6 +42,12 @@ class Recording:
     tokens: dict[str, tuple[str, int]]
     aggregators: dict[str, str] = field(default_factory=dict)
     first_prices: dict[str, int] = field(default_factory=dict)
+    # Prices of tokens from recorded answers: (block, token, price), in order.
+    peeks: list[tuple[int, str, int]] = field(default_factory=list)
+    # Market ids by their brokers.
+    brokers: dict[str, str] = field(default_factory=dict)
+    rate_calculator: str = ""
+    oracle: str = ""
 
     @property
     def is_moolah(self) -> bool:
@@ -62,6 +69,8 @@ def load(path: Path) -> Recording:
     content = read_json(path)
     if "morpho" in content:
         return _full_recording(content)
+    if "moolah" in content and "snapshots" in content:
+        return _moolah_recording(content)
     if "blocks" not in content and "logs" in content:
         return _log_stream(content)
     raise ValueError(f"{path.name}: neither a Morpho recording nor a stream of Moolah logs")
@@ -89,6 +98,35 @@ def _full_recording(content: dict[str, Any]) -> Recording:
         first_prices={
             m["oracle"].lower(): int(first_hour[m["id"]]["price"]) for m in content["markets"]
         },
+    )
+
+
+def _moolah_recording(content: dict[str, Any]) -> Recording:
+    tokens = {symbol: token["address"].lower() for symbol, token in content["tokens"].items()}
+    return Recording(
+        kind="moolah",
+        chain_id=content.get("chainId", 56),
+        core=content["moolah"].lower(),
+        adaptive_irm=content["irm"].lower(),
+        fixed_irm=content["fixedIrm"].lower(),
+        blocks=content["blocks"],
+        logs=content["logs"],
+        markets=[
+            RecordedMarket(m["id"], m["irm"].lower(), m["oracle"].lower())
+            for m in content["markets"]
+        ],
+        tokens={
+            token["address"].lower(): (symbol, token["decimals"])
+            for symbol, token in content["tokens"].items()
+        },
+        peeks=[
+            (snapshot["block"], tokens[symbol], int(price))
+            for snapshot in content["snapshots"]
+            for symbol, price in snapshot["peek"].items()
+        ],
+        brokers={m["broker"].lower(): m["id"] for m in content["markets"] if m["broker"]},
+        rate_calculator=content["rateCalculator"].lower(),
+        oracle=content["oracle"].lower(),
     )
 
 

@@ -19,6 +19,7 @@ from devchain.recorded.recording import load, read_json
 
 FIXTURES = Path(__file__).parents[2] / "Tests" / "Fixtures"
 MORPHO = FIXTURES / "Recordings" / "morpho_real_chainlink.json.gz"
+MOOLAH = FIXTURES / "Recordings" / "moolah_src.json.gz"
 STREAMS = [FIXTURES / "Moolah" / f"fixture_logs_{number}.json" for number in (11, 12)]
 
 
@@ -54,6 +55,48 @@ class EqualityTests(unittest.TestCase):
             if not answers.is_healthy(params, market_id, user, market, moment)
         }
         self.assertEqual(unhealthy, {user for user, _ in hour["liquidatable"][market_id]})
+
+    def test_moolah_answers_equal_the_recorded_ones_at_every_snapshot(self) -> None:
+        content = read_json(MOOLAH)
+        answers = RecordedNode(load(MOOLAH)).answers
+        compared = 0
+        for told in content["snapshots"]:
+            block, at = told["block"], told["timestamp"]
+            moment = Moment(block, at, block)
+            for market_id, words in told["markets"].items():
+                stored = [str(word) for word in answers.mirror.market(market_id, block)]
+                self.assertEqual(stored, words)
+                now = [str(word) for word in answers.accrued(market_id, moment)]
+                self.assertEqual(now, told["accruedNow"][market_id])
+                params = answers.mirror.params[market_id]
+                self.assertEqual(str(answers.price(params, moment)), told["price"][market_id])
+                compared += 3
+            for market_id, users in told["positions"].items():
+                for user, words in users.items():
+                    position = answers.mirror.position(market_id, user, block)
+                    self.assertEqual([str(word) for word in position], words)
+                    compared += 1
+            for market_id, broker in told["broker"].items():
+                compared += self.check_broker(answers, market_id, broker["users"], moment)
+        self.assertGreater(compared, 20_000)
+
+    def check_broker(
+        self, answers: Any, market_id: str, users: dict[str, Any], moment: Moment
+    ) -> int:
+        broker = next(b for b, market in answers.recording.brokers.items() if market == market_id)
+        params = answers.mirror.params[market_id]
+        for user, told in users.items():
+            loans = answers.brokers.loans.at((broker, user), moment.block)
+            terms = [[str(word) for word in term.words] for term in loans.terms]
+            self.assertEqual([str(loans.principal), str(loans.normalized)], told["dynamic"])
+            self.assertEqual(terms, told["fixed"])
+            self.assertEqual(str(answers.broker_debt(broker, user, moment)), told["totalDebt"])
+            for later, debt in told["totalDebtPlus"].items():
+                then = Moment(moment.block, moment.timestamp + int(later), moment.number)
+                self.assertEqual(str(answers.broker_debt(broker, user, then)), debt)
+            price = answers.user_price(broker, user, params, moment)
+            self.assertEqual(str(price), told["userPrice"])
+        return 8 * len(users)
 
     def test_log_streams_end_in_the_recorded_state(self) -> None:
         for path in STREAMS:
