@@ -135,6 +135,18 @@ import Testing
       Cause(testDescription: "a broker", reason: .brokerMarket) {
         $0.broker = HandmadeBook.address(0xB)
       },
+      Cause(testDescription: "a broker's user that was not read", reason: .noBrokerState) {
+        $0.setBroker(users: [:])
+      },
+      Cause(testDescription: "a broker that answers nonsense", reason: .brokerAnswer) {
+        $0.setBroker(users: [1: .unknown(.brokerAnswer)])
+      },
+      Cause(testDescription: "a broker that contradicts itself", reason: .brokerDebtDiffers) {
+        $0.setBroker(users: [1: .unknown(.brokerDebtDiffers)])
+      },
+      Cause(testDescription: "a broker without a rate row", reason: .noBrokerRate) {
+        $0.setBroker(users: [1: .known(BrokerLoans(normalizedDebt: 1))], rate: nil)
+      },
       Cause(testDescription: "the accrual overflows", reason: .arithmeticOverflow) {
         $0.state.totalSupplyAssets = .max
       },

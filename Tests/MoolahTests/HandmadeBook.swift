@@ -25,6 +25,8 @@ struct HandmadeBook {
   var model: Address = irm
   var lltv = Wad(raw: 800_000_000_000_000_000)
   var broker: Address?
+  /// What the book knows of the broker.
+  var brokerState: BookBroker?
   var isSetAside = false
   var storedRate: Wad? = rateAtTarget
   /// Nil: whatever the local model answers at the block.
@@ -126,6 +128,7 @@ extension MoolahBook {
         book.tokens[token] = TokenLabel(address: token, symbol: nil, decimals: decimals)
       }
       book.prices.merge(part.prices) { _, new in new }
+      if let broker = part.broker, let state = part.brokerState { book.brokers[broker] = state }
       book.isPaused = part.isPaused
       part.board(&book.board)
     }
