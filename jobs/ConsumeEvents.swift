@@ -366,10 +366,23 @@ private final class Journal {
     report.count("applied", step.applied.applied)
     report.count("waiting", step.applied.waiting)
     if step.applied.malformed > 0 { report.count("malformed", step.applied.malformed) }
+    tell(step.applied.upgrades)
     report.touched(step.range)
     tell(step.doubts)
     reached += UInt64(step.range.count)
     context.progress.reach(reached)
+  }
+
+  /// One note for each contract, with its last upgrade.
+  private func tell(_ upgrades: [ContractUpgrade]) {
+    if upgrades.isEmpty { return }
+    report.count("upgrades", upgrades.count)
+    let last = Dictionary(upgrades.map { ($0.contract, $0.block) }, uniquingKeysWith: max)
+    for (contract, block) in last.sorted(by: { $0.key < $1.key }) {
+      report.note(
+        "\(contract) got other code in block \(block): what it computes may have changed; "
+          + "see table upgrade, and run audit")
+    }
   }
 
   private func tell(_ doubts: [Doubt]) {

@@ -103,7 +103,7 @@ extension Follower {
       ) { log, _ in
         guard let concerned = system.markets(concernedBy: [log]) else { return markets = nil }
         markets?.formUnion(concerned)
-        if concerned.isEmpty, log.address != deployment.address { others.append(log) }
+        if concerned.isEmpty { others.append(log) }
       }
       try Ledger.note(
         LedgerRange(part, .verified), of: versions(of: filters, coveredBy: covered),

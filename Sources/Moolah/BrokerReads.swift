@@ -3,11 +3,13 @@ import Quantities
 import RiskCore
 import Systems
 
-// What brokers have to be asked at the book's block. First what sort each is; then its rate row and
-// the users whose loans may have changed.
+// What is asked at the book's block once its markets are known. First what sort each broker is, and
+// the smallest loan if no event has told it; then the rate rows and the users whose loans may have
+// changed.
 
-/// One call to a broker or its rate calculator.
+/// One call to a broker, its rate calculator or the core.
 private enum BrokerQuestion: Hashable {
+  case minLoanValue
   case calculator(Address)
   case grace(Address)
   case oracle(Address)
@@ -19,16 +21,20 @@ private enum BrokerQuestion: Hashable {
 
 extension Moolah {
   public func followUps(about book: MoolahBook, for purpose: Purpose) -> [Call] {
-    brokerPlan(book).map { call($0, about: book) }
+    brokerPlan(book, for: purpose).map { call($0, about: book) }
   }
 
   public func takeFollowUps(
     _ answers: [CallResult], for purpose: Purpose, into book: inout MoolahBook
   ) {
-    let plan = brokerPlan(book)
+    let plan = brokerPlan(book, for: purpose)
     precondition(plan.count == answers.count, "one answer for each question")
     let given = Dictionary(zip(plan, answers), uniquingKeysWith: { first, _ in first })
     if book.brokerRounds == 0 {
+      if let answer = given[.minLoanValue], answer.succeeded {
+        let value = try? ABIWords(answer.data, count: 1).word(0)
+        book.facts.learn(.minLoanValue, of: .contract(book.deployment.address), value)
+      }
       for address in book.brokers.keys { identify(address, given, in: &book) }
     } else {
       for address in book.brokers.keys { take(given, of: address, into: &book) }
@@ -36,10 +42,16 @@ extension Moolah {
     book.brokerRounds += 1
   }
 
-  private func brokerPlan(_ book: MoolahBook) -> [BrokerQuestion] {
+  private func brokerPlan(_ book: MoolahBook, for purpose: Purpose) -> [BrokerQuestion] {
     let brokers = book.brokers.keys.sorted()
     if book.brokerRounds == 0 {
-      return brokers.flatMap { [.calculator($0), .grace($0), .oracle($0)] }
+      var plan: [BrokerQuestion] = []
+      if case .verdicts = purpose, dialect == .moolah, !book.markets.isEmpty,
+        book.minLoanValue == nil
+      {
+        plan.append(.minLoanValue)
+      }
+      return plan + brokers.flatMap { [.calculator($0), .grace($0), .oracle($0)] }
     }
     return brokers.flatMap { questions(to: $0, about: book) }
   }
@@ -61,6 +73,8 @@ extension Moolah {
       Call(to: broker, signature: signature, arguments: user.map { [.address($0)] } ?? [])
     }
     switch question {
+    case .minLoanValue:
+      return Call(to: book.deployment.address, signature: "minLoanValue()", arguments: [])
     case .calculator(let broker): return ask(broker, "rateCalculator()")
     case .grace(let broker): return ask(broker, "getGraceConfig()")
     case .oracle(let broker): return ask(broker, "ORACLE()")
@@ -98,7 +112,7 @@ extension Moolah {
     default: return
     }
     book.brokers[address]?.kind = kind
-    let subject = FactSubject.broker(address)
+    let subject = FactSubject.contract(address)
     if book.facts[.brokerKind, subject] != U256(kind.rawValue) {
       book.facts.learn(.brokerKind, of: subject, U256(kind.rawValue))
     }

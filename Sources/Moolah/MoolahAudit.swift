@@ -97,6 +97,11 @@ extension AuditedRows {
       claims.append(
         claim("defaultMarketFee()", ClaimedField("default_market_fee", word: 0, defaultMarketFee)))
     }
+    let told: [(FactName, String)] = [(.minLoanValue, "minLoanValue()"), (.paused, "paused()")]
+    for (name, signature) in told {
+      guard let value = facts[name, .contract(core)] else { continue }
+      claims.append(claim(signature, ClaimedField(name.rawValue, word: 0, value.description)))
+    }
     return claims
   }
 

@@ -171,7 +171,8 @@ extension Moolah {
         and (\(markets == nil) or market_key = any(\((markets ?? []).sorted())))
       """)
     try forgetLoans(of: markets, deployment, in: tx)
-    var subjects: Set<[UInt8]> = []
+    // The events that told it are applied again.
+    var subjects: Set<[UInt8]> = [FactSubject.contract(deployment.address).bytes]
     var tokens: Set<Address> = []
     for row in models {
       let irm = try row.get(1, Address.self)

@@ -32,6 +32,7 @@ extension Moolah {
     try loadPositions(into: &book, for: purpose, in: tx)
     try loadPrices(into: &book, in: tx)
     try loadBrokers(into: &book, in: tx)
+    try loadMembers(into: &book, in: tx)
     return book
   }
 
@@ -55,6 +56,7 @@ extension Moolah {
     }
     try loadPrices(into: &book, in: tx)
     try loadBrokers(into: &book, touches: mirror.brokers, in: tx)
+    try loadMembers(into: &book, in: tx)
     return book
   }
 

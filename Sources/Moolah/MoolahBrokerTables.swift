@@ -71,9 +71,13 @@ extension Moolah {
   public func note(
     late logs: [Log], of deployment: Deployment, in tx: borrowing Transaction
   ) throws {
+    guard dialect == .moolah else { return }
     var touches = try brokerTouches(of: deployment, in: tx)
     for log in logs where log.address != deployment.address { _ = touches.note(log) }
     try store(touches, of: deployment, in: tx)
+    // One that cannot be read was counted, and passed over, when it was met in time.
+    let settings = logs.compactMap { try? PlacedSetting($0, core: deployment.address) }
+    try store(settings, of: deployment, in: tx)
   }
 
   /// Forgets what the brokers of these markets have been asked; their users are read anew.

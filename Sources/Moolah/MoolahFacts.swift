@@ -6,13 +6,13 @@ enum FactSubject: Hashable, Sendable {
   case irm(Address)
   /// A market under its rate model: another model may hold other numbers for the same id.
   case market(Bytes32, irm: Address)
-  case broker(Address)
+  case contract(Address)
 
   /// The key in table `fact`: the contract's address, then the market's id.
   var bytes: [UInt8] {
     switch self {
     case .irm(let irm): irm.bytes
-    case .broker(let broker): broker.bytes
+    case .contract(let contract): contract.bytes
     case .market(let market, let irm): irm.bytes + market.bytes
     }
   }
@@ -32,6 +32,10 @@ enum FactName: String, CaseIterable, Sendable {
   case fee
   /// What sort of broker a contract is: 1 lending, 2 credit.
   case brokerKind = "broker_kind"
+  /// Core contract: the smallest loan that may be left, USD with 8 decimals.
+  case minLoanValue = "min_loan_value"
+  /// Core contract: 1 while it is paused.
+  case paused
 }
 
 /// Facts by subject and name, as of one block.

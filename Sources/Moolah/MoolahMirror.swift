@@ -24,6 +24,7 @@ public struct MoolahMirror: Sendable {
   var operations: [UserOperation] = []
   var liquidations: [Liquidation] = []
   var facts: [LoggedFact] = []
+  var settings: [PlacedSetting] = []
 
   init(
     core: CoreRow = CoreRow(), markets: [Bytes32: MarketRow] = [:],
@@ -51,6 +52,7 @@ extension MoolahMirror {
     operations.removeAll(keepingCapacity: true)
     liquidations.removeAll()
     facts.removeAll()
+    settings.removeAll()
     brokers.noteStored()
   }
 
@@ -177,6 +179,8 @@ extension MoolahMirror {
     guard let signature = EventSignature(of: log),
       (signature.scope == .rateModel) == (log.address != core)
     else {
+      let isSetting = noteSetting(log, core: core, in: &report)
+      if isSetting { return }
       if isOfBroker { report.applied += 1 } else { report.ignored += 1 }
       return
     }

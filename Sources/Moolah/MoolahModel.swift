@@ -25,6 +25,9 @@ public struct MoolahBook: Sendable {
   /// Rounds of questions to the brokers that were answered.
   var brokerRounds = 0
 
+  /// The smallest loan that may be left, USD with 8 decimals; nil: not known.
+  var minLoanValue: U256? { facts[.minLoanValue, .contract(deployment.address)] }
+
   mutating func learn(_ token: Address, decimals: Int) {
     tokens[token] = TokenLabel(address: token, symbol: tokens[token]?.symbol, decimals: decimals)
     newTokens.insert(token)
@@ -108,6 +111,8 @@ struct BookMarket: Sendable {
   var askedRate: Wad?
   /// Whether anyone may liquidate; nil: not answered.
   var isOpenToAll: Bool?
+  /// Who is in its lists; nil: not known, since the deployment began in mid-chain.
+  var members: MarketMembers?
 
   var subject: FactSubject { .market(key, irm: row.parameters.irm) }
 

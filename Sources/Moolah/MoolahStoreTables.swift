@@ -16,6 +16,7 @@ extension Moolah {
     try storeImages(mirror, ids: ids, of: deployment, in: tx)
     try storeHistory(mirror, ids: ids, of: deployment, in: tx)
     try storeFacts(mirror.facts, of: deployment, in: tx)
+    try store(mirror.settings, of: deployment, in: tx)
     try store(mirror.brokers, of: deployment, in: tx)
     try storeSetAside(mirror.setAside.values.filter { $0.attempts == 1 }, of: deployment, in: tx)
     mirror.noteStored()

@@ -44,6 +44,7 @@ extension Moolah {
       """)
     try takeBackDerived(to: ancestor, of: deployment, in: tx)
     try takeBackLoans(to: ancestor, of: deployment, in: tx)
+    try takeBackSettings(to: ancestor, of: deployment, in: tx)
     try tx.execute(
       """
       delete from position_before b using market m

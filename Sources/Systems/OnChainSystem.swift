@@ -316,8 +316,21 @@ public struct ApplyReport: Equatable, Sendable {
   public var setAside: [SetAside] = []
   /// Those of them whose creation was never seen.
   public var neverCreated: Set<Bytes32> = []
+  /// Contracts behind which other code stands now.
+  public var upgrades: [ContractUpgrade] = []
 
   public init() {}
+}
+
+/// That a contract got other code: what it computes may have changed.
+public struct ContractUpgrade: Equatable, Sendable {
+  public let contract: Address
+  public let block: UInt64
+
+  public init(contract: Address, block: UInt64) {
+    self.contract = contract
+    self.block = block
+  }
 }
 
 /// A market that stands still because one of its events could not be applied.

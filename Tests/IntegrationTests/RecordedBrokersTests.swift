@@ -67,6 +67,11 @@ import Testing
 
     var compared = Compared()
     let step = Length.isLong ? 1 : 4
+    let beginning = try #require(recording.snapshots.first?.block)
+    try node.setHead(beginning)
+    let first = try program.succeed("consume-events")
+    // The core, both rate models and both brokers were made as proxies, each with its first code.
+    #expect(first.output.components(separatedBy: "got other code").count == 6, "\(first.output)")
     for snapshot in recording.snapshots.enumerated().filter({ $0.offset % step == 0 }).map(
       \.element)
     {

@@ -88,3 +88,31 @@ create table overdue_loan (
   grace_seconds uint256 not null,
   primary key (run_id, market_id, user_address, number)
 );
+
+-- Changes of a market's lists, each by the log that told it; append-only. The newest row of a member
+-- says whether it is in.
+create table market_member (
+  deployment_id int not null references deployment,
+  list text not null check (list in ('liquidator', 'user', 'provider')),
+  market_key bytes32 not null,
+  -- The listed one; of a provider the token that it provides.
+  address address not null,
+  provider address,
+  is_in boolean not null,
+  block_number bigint not null,
+  log_index int not null,
+  block_hash bytes32 not null,
+  primary key (deployment_id, list, market_key, address, block_number, log_index)
+);
+
+-- Other code behind a contract: what it computes may have changed.
+create table upgrade (
+  deployment_id int not null references deployment,
+  contract address not null,
+  implementation address not null,
+  block_number bigint not null,
+  log_index int not null,
+  block_hash bytes32 not null,
+  transaction_hash bytes32 not null,
+  primary key (deployment_id, block_number, log_index)
+);
