@@ -2,8 +2,8 @@ import Ethereum
 import Quantities
 import Systems
 
-/// A log that changes what a market allows, not what it holds: who may do what, how small a loan may
-/// be, whether the contract is paused, and which code answers for it.
+/// A log that changes what a market allows, not what it holds: who may do what, how small a loan
+/// may be, whether the contract is paused, and which code answers for it.
 ///
 /// Each stands for itself and is stored by its place, so that late ones need no order.
 enum MoolahSetting: Hashable, Sendable {
