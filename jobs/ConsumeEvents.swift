@@ -338,7 +338,11 @@ private final class Journal {
       report.count("blocks_read_again", step.range.count)
     case .unreadable(let error):
       context.log.warning("an open range could not be read", ["error": error])
-    case .notFetched(let block): report.note("block \(block) was not fetched yet")
+    case .notFetched(let block, nil): report.note("block \(block) was not fetched yet")
+    case .notFetched(let block, let open?):
+      report.note(
+        "block \(block) was read and is \(open.state.rawValue) (\(open.reason ?? "")): it is not "
+          + "applied before fetch-events, or a run without --apply, has read it again")
     case .notDeclared(let block): report.note("block \(block) is not declared yet")
     case .rehearsed: report.note("dry run: the first step was tried, nothing was written")
     case .stopped: report.stopEarly()

@@ -12,6 +12,17 @@ extension Chain {
     if let next = bestEndpoint(where: { $0 != currentIndex }) { use(next) }
   }
 
+  /// Asks another endpoint than this one from now on, until that one fails.
+  ///
+  /// - Returns: false if there is no other that can be used.
+  @discardableResult
+  public func leave(_ endpoint: String) -> Bool {
+    let others = { [endpoints] (index: Int) in endpoints[index].endpoint.name != endpoint }
+    guard let best = bestEndpoint(where: others) else { return false }
+    if endpointName == endpoint { use(best) }
+    return true
+  }
+
   /// Leaves the current endpoint if another is clearly better.
   ///
   /// Only where a new piece of work begins: within one, all answers should come from one node.

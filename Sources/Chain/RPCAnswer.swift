@@ -78,7 +78,7 @@ private struct AnswerDecoder {
     /// The call it belongs to; nil while unknown, or when the id is `null`.
     var index: Int?
     var answer: RPCAnswer?
-    /// The scanner at a result that came before its id.
+    /// The scanner at a result that came before its id, or that is null.
     var postponed: JSONScanner?
     var error: RemoteError?
     var hasResult = false
@@ -123,7 +123,8 @@ private struct AnswerDecoder {
   private mutating func decodeResult(_ response: inout Response) throws(JSONError) {
     guard !response.hasResult else { throw scanner.error(.duplicateKey("result")) }
     response.hasResult = true
-    if let index = response.index {
+    // Some providers give null beside an error, which may still come.
+    if let index = response.index, try scanner.kind() != .null {
       response.answer = try scanner.result(of: calls[index])
     } else {
       response.postponed = scanner

@@ -113,7 +113,7 @@ public struct Consumption<System: OnChainSystem> {
     if let step = try follower.applyStored(through: last, head: head, commit: orders.commits) {
       tell(.step(step))
     } else if orders.appliesOnly {
-      tell(.notFetched(block: follower.next))
+      tell(.notFetched(block: follower.next, open: try follower.openAtNext()))
       return false
     } else {
       let (tell, isStopping) = (tell, isStopping)
@@ -164,8 +164,9 @@ public enum ConsumptionNews: Sendable {
   /// So many blocks are to be read.
   case goesOn(blocks: UInt64)
   case step(Step)
-  /// Only stored events were to be applied, and here they end.
-  case notFetched(block: UInt64)
+  /// Only stored events were to be applied, and here they end; or here is a block that was read,
+  /// and whose logs are not proved.
+  case notFetched(block: UInt64, open: LedgerRange?)
   /// A dry run has tried a step.
   case rehearsed
   /// The run has to end, and something is left.

@@ -117,7 +117,7 @@ extension Follower {
       && UInt64(open.range.blocks.count) > limits.windowBlocks
     return try readAgain(
       open.range.blocks, of: addresses, attempts: open.range.attempts, isInDoubt: isInDoubt,
-      everyHeader: isInDoubt && !isWide, head: head)
+      everyHeader: isInDoubt && !isWide, caught: open.range.caughtEndpoint, head: head)
   }
 
   /// Says that a range is complete although nothing proves it.
@@ -151,7 +151,8 @@ extension Follower {
   /// once.
   private mutating func readAgain(
     _ blocks: ClosedRange<UInt64>, of addresses: Set<Address>, attempts: Int,
-    isInDoubt: Bool = false, everyHeader: Bool = false, head: UInt64, commit: Bool = true
+    isInDoubt: Bool = false, everyHeader: Bool = false, caught: String? = nil, head: UInt64,
+    commit: Bool = true
   ) throws -> (step: Step, shared: Set<Bytes32>) {
     // Every header where blocks are in doubt or few, or where they may still be taken back.
     let isShort = everyHeader || blocks.upperBound - blocks.lowerBound < limits.reorg
@@ -159,8 +160,13 @@ extension Follower {
       system: system, deployment: deployment, limits: limits, chain: chain,
       everyHeaderFrom: isShort ? blocks.lowerBound : limits.finality(of: head),
       watched: addresses, parent: nil)
+    let isOneOfMany = caught.map(chain.leave) ?? false
     let read = try walk.read(from: blocks.lowerBound, through: blocks.upperBound)
     var window = read.window
+    if let caught, isOneOfMany, chain.endpointName == caught {
+      // The others would not answer, and whoever was caught cannot clear itself.
+      window.doubts.append(Doubt(blocks: window.range, reason: .withheld, endpoint: caught))
+    }
     var late: [Log] = []
     var all = filters
     var covered: Set<Int32> = []

@@ -61,6 +61,14 @@ extension Follower {
     return fetched.map { min(last, $0 - 1) } ?? last
   }
 
+  /// What the ledger has open at `next`, if those blocks were read at all.
+  func openAtNext() throws -> LedgerRange? {
+    try db.transaction(.readOnly) { tx in
+      try Ledger.open(of: deployment.id, through: next, in: tx).map(\.range)
+        .first { $0.blocks.contains(next) && $0.state != .missing }
+    }
+  }
+
   /// Blocks from `next` on that are verified, and end with a block whose header is stored.
   private func storedPiece(
     through last: UInt64, in tx: borrowing Transaction

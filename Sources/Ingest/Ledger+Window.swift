@@ -14,10 +14,28 @@ extension Ledger {
     for doubt in window.doubts {
       try note(
         LedgerRange(
-          doubt.blocks, .suspect, reason: "\(doubt.reason.rawValue) (\(doubt.endpoint))",
+          doubt.blocks, .suspect, reason: doubt.text,
           attempts: attempts + 1),
         of: versions, deployment: deployment, in: tx)
     }
+  }
+}
+
+extension Doubt {
+  /// As the ledger keeps it.
+  fileprivate var text: String { "\(reason.rawValue) (\(endpoint))" }
+}
+
+extension LedgerRange {
+  /// The endpoint that was caught giving other logs of these blocks than are known, if the ledger
+  /// says so: it cannot clear itself.
+  var caughtEndpoint: String? {
+    let words: [Doubt.Reason] = [.withheld, .disagreement]
+    guard state == .suspect, let reason,
+      let word = words.first(where: { reason.hasPrefix("\($0.rawValue) (") }),
+      reason.hasSuffix(")")
+    else { return nil }
+    return String(reason.dropFirst(word.rawValue.count + 2).dropLast())
   }
 }
 

@@ -54,6 +54,17 @@ import Testing
     #expect(try decode(#"{"id":7,"error":null,"result":"0x1"}"#, count: 1) == [.quantity(1)])
   }
 
+  /// Some providers answer so, alone and in batches.
+  @Test(arguments: [
+    #"{"id":7,"result":null,"error":{"code":-32005,"message":"slow down"}}"#,
+    #"{"error":{"code":-32005,"message":"slow down"},"result":null,"id":7}"#,
+    #"[{"jsonrpc":"2.0","id":7,"result":null,"error":{"code":-32005,"message":"slow down"}}]"#,
+  ])
+  func aNullResultBesideAnErrorIsTheError(body: String) throws {
+    let error = RemoteError(code: -32005, message: "slow down", detail: "", data: nil)
+    #expect(try decode(body, count: 1) == [.failure(error)])
+  }
+
   @Test func anErrorKeepsItsCodeTextAndData() throws {
     let body = #"""
       {"id":7,"error":{"code":3,"message":"execution reverted: caf\u00e9","data":"0xbad0"}}

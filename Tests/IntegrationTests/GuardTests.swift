@@ -52,6 +52,23 @@ import Testing
     #expect(try ground.canonical(60) == GuardGround.header(60, "own").hash)
   }
 
+  /// Whoever was caught withholding logs of some blocks says nothing of them any more where there
+  /// are others; if these do not answer, the blocks stay open.
+  @Test(arguments: ["withheld (caught)", "disagreement (caught)"], [false, true])
+  func anEndpointThatWasCaughtDoesNotClearItself(reason: String, areOthersSilent: Bool) throws {
+    let ground = try GuardGround()
+    ground.nodes = ["caught", "other"]
+    var follower = try ground.follower()
+    try follower.follow(through: 60, head: GuardGround.head) { _ in true }
+    #expect(ground.askedForLogs.last == "caught")
+    try follower.suspect(30...40, reason: reason)
+    if areOthersSilent { ground.silent = ["other"] }
+    let open = try #require(try follower.open().first)
+    _ = try follower.mend(open, head: GuardGround.head)
+    #expect(ground.askedForLogs.last == (areOthersSilent ? "caught" : "other"))
+    #expect(try follower.open().map(\.range.state) == (areOthersSilent ? [.suspect] : []))
+  }
+
   @Test func aFollowerThatWasReplacedWritesNothing() throws {
     let ground = try GuardGround()
     var follower = try ground.follower()
@@ -135,6 +152,12 @@ private final class GuardGround {
   let database: TemporaryDatabase
   let db: Connection
   let deployment: Deployment
+  /// The names of the endpoints, all of one node.
+  var nodes = ["node"]
+  /// Endpoints that do not answer.
+  var silent: Set<String> = []
+  /// Who was asked for logs, in turn.
+  private(set) var askedForLogs: [String] = []
   /// The name of the fork that the node is on.
   var branch = "own"
 
@@ -191,13 +214,19 @@ private final class GuardGround {
   // MARK: The node
 
   private func chain() throws -> Chain {
+    let urls = try nodes.indices.map { try EndpointURL("http://127.0.0.1:\($0 + 1)") }
     let transport = ScriptedTransport { [unowned self] request, _ in
-      .success(HTTPResponse(status: 200, body: answer(request.body)))
+      let name = urls.firstIndex(of: request.url).map { nodes[$0] } ?? ""
+      if silent.contains(name) { return .failure(.connection("nobody is there")) }
+      if String(decoding: request.body, as: UTF8.self).contains("eth_getLogs") {
+        askedForLogs.append(name)
+      }
+      return .success(HTTPResponse(status: 200, body: answer(request.body)))
     }
     return Chain(
       name: "ground", chainID: Self.chainID,
-      endpoints: [Endpoint(name: "node", url: try EndpointURL("http://127.0.0.1:1"))],
-      transport: transport)
+      endpoints: zip(nodes, urls).map { Endpoint(name: $0, url: $1) },
+      transport: transport, sleep: { _ in })
   }
 
   private func answer(_ body: [UInt8]) -> [UInt8] {

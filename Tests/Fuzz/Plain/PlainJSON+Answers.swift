@@ -100,7 +100,7 @@ private struct PlainResponse {
   /// Nil when the object cannot be an answer to any of the calls.
   ///
   /// A result is held against its call where the call is known from what stands before it, and
-  /// otherwise only when there is no error.
+  /// otherwise only when there is no error. Null beside an error is none.
   init?(_ value: PlainJSON, _ calls: [RPCCall], firstID: UInt64, isAlone: Bool) {
     guard case .object(let members) = value, let id = value.member("id"),
       value.members("result").count <= 1, value.members("error").count <= 1
@@ -115,7 +115,7 @@ private struct PlainResponse {
       let isEarly = comesFirst.map { $0.key.says("result") } ?? false
       let known = isEarly ? (isAlone && calls.count == 1 ? 0 : nil) : index
       let isMoot = value.member("error").map { !$0.isNull } ?? false
-      if let place = known ?? (isMoot ? nil : index) {
+      if let place = known ?? (isMoot ? nil : index), !(isMoot && result.isNull) {
         answer = result.answer(to: calls[place])
         if answer == nil { return nil }
       }
