@@ -16,7 +16,7 @@ public final class Chain {
   /// Its EIP-155 number.
   public let chainID: UInt64
 
-  let limits: ChainLimits
+  private(set) var limits: ChainLimits
   let transport: any Transport
   let deadline: Deadline
 
@@ -109,6 +109,16 @@ public final class Chain {
 
   /// What has been learnt of the endpoints, for the next run; in their order.
   public var memory: [EndpointMemory] { endpoints.map(\.memory) }
+
+  /// Runs `body` with each endpoint tried about once: for what a run can do without, and should
+  /// not wait for.
+  public func sparingly<Value>(_ body: () throws -> Value) rethrows -> Value {
+    let patient = limits
+    limits.maxAttempts = endpoints.count
+    limits.maxUnknownBlockAttempts = endpoints.count
+    defer { limits = patient }
+    return try body()
+  }
 
   /// Tells the operator. A contradiction and withheld logs lower the endpoint's score as well.
   func note(_ kind: Notice.Kind, _ endpoint: String, _ detail: String) {

@@ -50,9 +50,9 @@ extension Follower {
       return vouched
     }
     do {
-      let findings = try auditing.ask(
-        chain, multicall: multicall, isStopping: isStopping
-      ) { _ in }
+      let findings = try chain.sparingly {
+        try auditing.ask(chain, multicall: multicall, isStopping: isStopping) { _ in }
+      }
       vouched.findings = findings
       try settle(findings, auditing, known: open, multicall: multicall, run: run, in: &vouched)
     } catch let error as ChainError {

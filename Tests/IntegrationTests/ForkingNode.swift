@@ -188,7 +188,8 @@ final class ForkingNode {
   private func text(_ log: Log) -> String {
     let topics = log.topics.map { "\"\($0)\"" }.joined(separator: ",")
     return """
-      {"address":"\(log.address.lowercaseHex)","topics":[\(topics)],"data":"\(Hex.encode(log.data))",\
+      {"address":"\(log.address.lowercaseHex)","topics":[\(topics)],\
+      "data":"\(Hex.encode(log.data))",\
       "blockNumber":"\(Hex.quantity(log.blockNumber))","blockHash":"\(log.blockHash)",\
       "transactionHash":"\(log.transactionHash)",\
       "transactionIndex":"\(Hex.quantity(UInt64(log.transactionIndex)))",\
