@@ -93,7 +93,6 @@ extension Follower {
     in tx: borrowing Transaction
   ) throws -> Cursor {
     var markets: Set<Bytes32>? = []
-    var others: [Log] = []
     for declaration in declarations where declaration.blocks.overlaps(blocks) {
       let part = declaration.blocks.clamped(to: blocks)
       let covered = watched.filter { declaration.covers([$0]) }
@@ -103,14 +102,29 @@ extension Follower {
       ) { log, _ in
         guard let concerned = system.markets(concernedBy: [log]) else { return markets = nil }
         markets?.formUnion(concerned)
-        if concerned.isEmpty { others.append(log) }
       }
+      try noteLate(part, of: covered, in: tx)
       try Ledger.note(
         LedgerRange(part, .verified), of: versions(of: filters, coveredBy: covered),
         deployment: deployment.id, in: tx)
     }
-    try system.note(late: others, of: deployment, in: tx)
     return markets == [] ? cursor : try derive(markets, head: head, in: tx)
+  }
+
+  /// Hands late events to the system, a bounded number at a time.
+  private func noteLate(
+    _ blocks: ClosedRange<UInt64>, of addresses: Set<Address>, in tx: borrowing Transaction
+  ) throws {
+    var next = blocks.lowerBound
+    while next <= blocks.upperBound {
+      let end = try EventStore.pieceEnd(
+        from: next, through: blocks.upperBound, logsMax: limits.logsMax,
+        chainID: deployment.chainID, in: tx)
+      let (logs, _) = try EventStore.logs(
+        of: addresses, in: next...end, chainID: deployment.chainID, tx: tx)
+      try system.note(late: logs, of: deployment, in: tx)
+      next = end + 1
+    }
   }
 
   /// Reads open ranges again as far as they are declared.

@@ -31,7 +31,8 @@ POSITION_WORDS = ("supplyShares", "borrowShares", "collateral")
 
 def answered_blocks(content: dict[str, Any]) -> list[int]:
     """The blocks with recorded answers, in order."""
-    return sorted({hour["block"] for hour in content.get("hourly", [])})
+    told = content.get("hourly") or content.get("snapshots") or []
+    return sorted({answers["block"] for answers in told})
 
 
 def expected(path: Path, block: int, inserted: tuple[int, ...] = ()) -> dict[str, Any]:
@@ -39,6 +40,11 @@ def expected(path: Path, block: int, inserted: tuple[int, ...] = ()) -> dict[str
     content = read_json(path)
     recorded = block - sum(place <= block for place in inserted)
     told: dict[str, Any] = {"block": block, "recorded_block": recorded}
+    if "snapshots" in content:
+        before = [answers for answers in content["snapshots"] if answers["block"] <= recorded]
+        if not before:
+            return told | {"error": f"no answers at or before block {block}"}
+        return told | {"exact": before[-1]["block"] == recorded, "snapshot": before[-1]}
     if "hourly" not in content:
         return told | _final_words(path, content, recorded)
     hours = [hour for hour in content["hourly"] if hour["block"] <= recorded]
