@@ -64,12 +64,14 @@ import Testing
       try tx.execute("update broker_touch set block_number = 0")
       return try tx.execute("delete from event e using broker b where b.address = e.address")
     }
-    #expect(missed > 50)
+    #expect(missed > 20)
     #expect(try ground.lines(Self.touches) != touches)
     let filled = try ground.program.succeed(
       "consume-events", "--from-block", String(ground.node.firstBlock))
     #expect(filled.output.contains("late_events \(missed)"), "\(filled.output)")
-    #expect(try ground.lines(Self.touches) == touches)
+    // More than in time: by then the contract was not known as a broker from its first log on.
+    let after = Set(try ground.lines(Self.touches))
+    #expect(after.isSuperset(of: touches), "\(Set(touches).subtracting(after).sorted())")
   }
 
   /// The same as a first run over the chain as it is then, though readings were made on the other.
@@ -80,7 +82,7 @@ import Testing
       try ground.judge()
       let before = try ground.lines(Self.verdicts)
       for drop in [2, 9] {
-        try ground.node.ask("dev_reorg", ["depth": 40, "drop": drop])
+        try ground.node.ask("dev_reorg", ["depth": 40, "drop": drop, "advance": false])
         try ground.judge()
         let fresh = try TemporaryDatabase()
         let clean = try Program(configuration: ground.configuration, database: fresh.url)
