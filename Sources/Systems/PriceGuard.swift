@@ -117,9 +117,9 @@ struct PriceGuard {
     case .failure(let problem): withoutSecond(rule, problem.text, &sample)
     case .success(let price):
       if scales.isEmpty { withoutSecond(rule, "decimals of the tokens are unknown", &sample) }
-      for decimals in scales where sample.refusal == nil {
-        sample.refusal = disagreement(value, decimals, with: price, rule)
-      }
+      // A market that reads the answer with wrong decimals is in quarantine by itself.
+      let found = scales.map { disagreement(value, $0, with: price, rule) }
+      if !found.contains(nil) { sample.refusal = found.first ?? nil }
     }
   }
 

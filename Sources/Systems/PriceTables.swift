@@ -43,8 +43,8 @@ public enum PriceTables {
     return memories
   }
 
-  /// Writes one sample of each price. Later samples are compared with it only if it `carries`, which
-  /// one of a block of the past does not.
+  /// Writes one sample of each price. Later samples are compared with it only if it `carries`,
+  /// which one of a block of the past does not.
   public static func insertions(
     of board: PriceBoard, on chainID: UInt64, at block: BlockMark, run: Int64?, carries: Bool
   ) -> [SQL] {

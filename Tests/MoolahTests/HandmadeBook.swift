@@ -23,6 +23,7 @@ struct HandmadeBook {
     totalBorrowAssets: tokens(1_000), totalBorrowShares: tokens(1_000) * 1_000_000,
     lastUpdate: 9_000, fee: .zero)
   var model: Address = irm
+  var collateralToken = collateral
   var lltv = Wad(raw: 800_000_000_000_000_000)
   var broker: Address?
   /// What the book knows of the broker.
@@ -74,7 +75,7 @@ struct HandmadeBook {
 
   var parameters: MarketParameters {
     MarketParameters(
-      loanToken: Self.loan, collateralToken: Self.collateral, oracle: Self.oracle, irm: model,
+      loanToken: Self.loan, collateralToken: collateralToken, oracle: Self.oracle, irm: model,
       lltv: lltv)
   }
 

@@ -96,6 +96,25 @@ import Testing
     #expect(try judge(whole).isDecimalsUnchecked)
   }
 
+  @Test func aMarketThatReadsAPriceWithWrongDecimalsIsInQuarantineAlone() throws {
+    var right = handmade(
+      .morphoBlue, second: SecondPrice(value: 1, decimals: 0), of: HandmadeBook.pair)
+    right.board = { [board = right.board] in
+      board(&$0)
+      $0.decimalsChecks = [:]
+    }
+    // The same oracle for a token with twelve decimals fewer.
+    var wrong = right
+    wrong.key = Bytes32(U256(0xB))
+    wrong.collateralToken = HandmadeBook.address(0x24)
+    wrong.decimals[wrong.collateralToken] = 6
+    let judgement = right.moolah.judge(
+      MoolahBook.joining([right, wrong]), at: Self.now, next: nil)
+    #expect(judgement.markets.map(\.unknownReason) == [nil, .quarantined])
+    #expect(judgement.markets[1].unknownDetail.contains("12 decades apart"))
+    #expect(judgement.markets[1].unknown == 2)
+  }
+
   // MARK: Strain
 
   @Test(arguments: [(1_979, false), (1_980, true)] as [(UInt128, Bool)])
