@@ -42,7 +42,8 @@ extension LiquidationPlanner {
   /// The plan. Throws if every call would revert or its amounts are not known.
   func plan() throws(PlanRefusal) -> LiquidationPlan {
     let seizure = try largest()
-    if try isAcceptable(seizure.0) { return try plan(of: seizure.0, by: seizure.request) }
+    let leavesEnough = try isAcceptable(seizure.0)
+    if leavesEnough { return try plan(of: seizure.0, by: seizure.request) }
     return try leavingTheLeast(below: seizure.0.repaidShares)
   }
 

@@ -59,7 +59,8 @@ extension PreLiquidation {
       let quoted = try U256.mulDivDown(
         U256(position.collateral), price, MoolahMath.oraclePriceScale)
       let borrowed = try market.borrowed(position.borrowShares)
-      guard borrowed <= (try MoolahMath.wMulDown(quoted, lltv.raw)) else {
+      let capacity = try MoolahMath.wMulDown(quoted, lltv.raw)
+      guard borrowed <= capacity else {
         throw PreLiquidationRefusal.overTheLine
       }
       guard borrowed > (try MoolahMath.wMulDown(quoted, terms.preLLTV.raw)) else {
