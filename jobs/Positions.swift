@@ -23,8 +23,8 @@ public struct Positions: Job {
     ],
     details: """
       The debt is that of the last refresh-debt, the price that of the last scan-liquidations; a \
-      position that has changed since has no debt until the next refresh. For a verdict of now, run \
-      scan-liquidations. With read_url the standby is read, and how far it is behind is said.
+      position that has changed since has no debt until the next refresh. For a verdict of now, \
+      run scan-liquidations. With read_url the standby is read, and how far it is behind is said.
       """)
 
   var user: Address?

@@ -11,7 +11,8 @@ import Systems
 /// Interest is accrued locally with each market's own rate model; from the accrued totals the debt
 /// and the trigger price of each position follow when they are read (view `position_now`), so that
 /// a refresh writes one row for each market. All rows of a deployment change in one transaction, so
-/// nobody sees a half-refreshed table. Safe to re-run: the same block and second give the same rows.
+/// nobody sees a half-refreshed table. Safe to re-run: the same block and second give the same
+/// rows.
 public struct RefreshDebt: Job {
   public static let name = "refresh-debt"
   public static let asksNodes = true
@@ -27,8 +28,8 @@ public struct RefreshDebt: Job {
     details: """
       Reads the mirror and, at its block, what no event carries (token decimals, caps of rate \
       models); writes market_now, from which view position_now derives the numbers of each \
-      position. Positions whose debt cannot be told have none there, are counted as unknown, and the \
-      run ends with 1. Markets that the filter leaves out have none either.
+      position. Positions whose debt cannot be told have none there, are counted as unknown, and \
+      the run ends with 1. Markets that the filter leaves out have none either.
       """)
 
   /// Times that the work starts again because the mirror moved.

@@ -4,8 +4,8 @@ import Quantities
 import RiskCore
 import Systems
 
-// Tables `scan_market`, `candidate`, and the shared `token`, `fact` and `price`: what a book is made
-// of, and what a judgement leaves behind.
+// Tables `scan_market`, `candidate`, and the shared `token`, `fact` and `price`: what a book is
+// made of, and what a judgement leaves behind.
 
 extension Moolah {
   public func book(

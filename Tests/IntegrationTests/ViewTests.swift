@@ -47,8 +47,10 @@ import Testing
         == count("select count(*) from position"))
     #expect(
       try count(
-        "select count(*) from moolah_user_position group by \"userAddress\", \"marketId\", \"chainId\""
-          + " order by 1 desc limit 1") == 1)
+        """
+        select count(*) from moolah_user_position group by "userAddress", "marketId", "chainId"
+        order by 1 desc limit 1
+        """) == 1)
   }
 
   /// A position that is not known has no numbers, and its reason is listed.
@@ -316,7 +318,7 @@ import Testing
 
   // MARK: Whole states
 
-  /// A reader that asks again and again while debts are refreshed: all it ever sees is of one second.
+  /// A reader that asks again and again while debts are refreshed: all it sees is of one second.
   @Test func aReaderSeesNoHalfRefreshedState() throws {
     let copy = try Self.story.get().copy()
     let begin = try grow(copy)

@@ -9,7 +9,8 @@ enum Repository {
   }()
 
   private static let folders = [
-    ".ci", "Benchmarks", "Sources", "Tests", "devchain", "docs", "jobs", "scripts", "sql",
+    ".ci", "Benchmarks", "Sources", "Tests", "devchain", "docs", "examples", "jobs", "scripts",
+    "sql",
   ]
   private static let unread: Set<String> = [".build", ".venv", "__pycache__", "Fixtures"]
 
