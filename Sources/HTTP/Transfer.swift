@@ -38,6 +38,7 @@ final class Transfer {
       : curl_slist_append(nil, "Content-Type: \(request.contentType)")
     // Without this libcurl asks before it sends a large body and waits a second for leave.
     headers = curl_slist_append(headers, "Expect:")
+    for line in request.headers { headers = curl_slist_append(headers, line) }
     var codes = [
       ccurl_set_text(handle, CURLOPT_URL, request.url.text),
       ccurl_set_text(handle, CURLOPT_PROTOCOLS_STR, "http,https"),

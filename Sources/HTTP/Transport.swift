@@ -44,6 +44,9 @@ public struct HTTPRequest: Sendable {
   /// The media type of `body`.
   public var contentType: String
 
+  /// Further header lines as `Name: value`, without line ends.
+  public var headers: [String]
+
   /// How long the whole call may take, connecting included.
   public var timeout: Duration
 
@@ -53,11 +56,15 @@ public struct HTTPRequest: Sendable {
   /// A request; the limits are the caller's to choose.
   public init(
     url: EndpointURL, body: [UInt8], contentType: String = "application/json",
-    timeout: Duration = .seconds(10), maxResponseBytes: Int = 64 << 20
+    headers: [String] = [], timeout: Duration = .seconds(10), maxResponseBytes: Int = 64 << 20
   ) {
     self.url = url
     self.body = body
+    precondition(
+      headers.allSatisfy { $0.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f } },
+      "a header line has no line end in it")
     self.contentType = contentType
+    self.headers = headers
     self.timeout = timeout
     self.maxResponseBytes = maxResponseBytes
   }

@@ -1,4 +1,5 @@
 #pragma once
+#include "ccrypto.h"
 #include <curl/curl.h>
 
 // libcurl is loaded at the first call of one of its functions. Why it could not be: NULL when it
