@@ -20,6 +20,7 @@ public enum Schema {
     migration(11, "brokers", PackageResources.v0011_brokers_sql),
     migration(12, "prices", PackageResources.v0012_prices_sql),
     migration(13, "controls", PackageResources.v0013_controls_sql),
+    migration(14, "alerts", PackageResources.v0014_alerts_sql),
     migration(15, "reads", PackageResources.v0015_reads_sql),
   ]
 
