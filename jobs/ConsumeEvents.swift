@@ -121,11 +121,13 @@ public struct ConsumeEvents: Job {
     }
     defer { try? writer.release(on: context.database) }
 
+    var limits = IngestLimits(
+      windowBlocks: windowBlocks ?? target.chainSettings.windowBlocks,
+      reorg: target.chainSettings.reorgLimit)
+    limits.toldBlocks = context.alerting.settings.toldBlocks(
+      blockTimeMilliseconds: target.chainSettings.blockTimeMilliseconds)
     var follower = try Follower(
-      system, of: deployment,
-      limits: IngestLimits(
-        windowBlocks: windowBlocks ?? target.chainSettings.windowBlocks,
-        reorg: target.chainSettings.reorgLimit),
+      system, of: deployment, limits: limits,
       chain: target.chain, db: context.database, writer: writer)
 
     if acceptsOpen { return try accept(&follower, in: context, into: &report) }

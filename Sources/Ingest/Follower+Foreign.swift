@@ -253,6 +253,7 @@ extension Follower {
       logs, of: deployment, times: times, finality: finality, to: &mirror)
     try checkBeginning(applied, in: tx)
     try system.store(mirror, of: deployment, in: tx)
+    if !logs.isEmpty { try tell(of: piece.blocks, head: head, in: tx) }
     try system.prune(finality: finality, of: deployment, in: tx)
     let window = Window(range: piece.blocks, logs: logs, headers: [piece.end])
     let filters = try note(

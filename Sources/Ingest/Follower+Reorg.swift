@@ -44,6 +44,7 @@ extension Follower {
     let block = cursor.block ?? kept
     cursor = try write(commit: commit) { tx in
       try system.takeBack(to: kept, of: deployment, in: tx)
+      try takeBackTold(above: kept, in: tx)
       try Blocks.orphan(own.filter { $0.number > kept }, chainID: deployment.chainID, in: tx)
       try Ledger.takeBack(
         to: ancestor?.number, watching: system.watched(of: deployment, in: tx),

@@ -33,6 +33,7 @@ extension Follower {
         logs, of: deployment, times: times, finality: limits.finality(of: head), to: &mirror)
       try checkBeginning(applied, in: tx)
       try system.store(&mirror, of: deployment, in: tx)
+      if !logs.isEmpty { try tell(of: piece.blocks, head: head, in: tx) }
       let revealed = system.addresses(revealedBy: logs, of: deployment)
       filters = try list(
         revealed.subtracting(filters.keys), among: filters, missing: piece.blocks.upperBound,

@@ -143,6 +143,7 @@ public struct Follower<System: OnChainSystem> {
       try applying.get()
       try checkBeginning(applied, in: tx)
       try system.store(&mirror, of: deployment, in: tx)
+      if !logs.isEmpty { try tell(of: read.window.range, head: head, in: tx) }
       try system.prune(finality: finality, of: deployment, in: tx)
       filters = try note(read, in: tx)
       stored = mirror

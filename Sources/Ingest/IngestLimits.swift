@@ -15,6 +15,9 @@ public struct IngestLimits: Sendable {
   /// Runs that read an open range again before it waits for an operator.
   public let attemptsMax = 5
 
+  /// Blocks below the head that others are told of; 0: none.
+  public var toldBlocks: UInt64 = 0
+
   public init(windowBlocks: UInt64, reorg: UInt64) {
     precondition(windowBlocks > 0, "a window has at least one block")
     self.windowBlocks = windowBlocks

@@ -1,0 +1,20 @@
+import Postgres
+import Store
+import Systems
+
+/// What others are told of the blocks that a follower writes, in the transaction that writes them.
+extension Follower {
+  /// Tells of liquidations in the recent ones of some blocks: a backfill does not tell of a year.
+  func tell(of blocks: ClosedRange<UInt64>, head: UInt64, in tx: borrowing Transaction) throws {
+    let first = max(blocks.lowerBound, head > limits.toldBlocks ? head - limits.toldBlocks : 0)
+    guard limits.toldBlocks > 0, first <= blocks.upperBound else { return }
+    try Alerts.noticeLiquidations(
+      in: first...blocks.upperBound, of: deployment.id, chainID: deployment.chainID, in: tx)
+  }
+
+  /// Corrects what was told of blocks that the chain has left.
+  func takeBackTold(above ancestor: UInt64, in tx: borrowing Transaction) throws {
+    guard limits.toldBlocks > 0 else { return }
+    try Alerts.takeBackNotices(above: ancestor, of: deployment.id, in: tx)
+  }
+}
