@@ -114,6 +114,12 @@ public struct ScanLiquidations: Job {
         try memory?.store(
           judgement.candidates, of: deployment, at: reading.block, run: run, in: tx)
         try system.store(judgement, of: reading.book, at: at, run: run, in: tx)
+        // A block of the past and a second of the future are questions, and alarm nobody.
+        if block == nil, timestamp == nil {
+          try context.alerting.tell(
+            of: judgement, labels: reading.labels, at: reading.block, timestamp: at,
+            deployment: deployment.id, run: run, in: tx)
+        }
       }
     } else {
       var memory: CandidateMemory?

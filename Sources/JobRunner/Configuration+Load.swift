@@ -40,10 +40,11 @@ extension Configuration {
     let directory = try root?.privateDirectory() ?? ".plimsoll"
     let chains = try root?.chains() ?? []
     let deployments = try root?.deployments(on: chains, systems: systems) ?? []
+    let alerts = try root?.alerts(deployments: deployments) ?? AlertSettings()
     try root?.finish()
     return Configuration(
       file: file, database: database, readURL: readURL, maxReplicaLag: maxReplicaLag,
-      privateDirectory: directory, chains: chains, deployments: deployments,
+      privateDirectory: directory, chains: chains, deployments: deployments, alerts: alerts,
       logFormat: try logFormat(flags, environment, settings),
       logLevel: try logLevel(flags, environment, settings), settings: settings.all)
   }

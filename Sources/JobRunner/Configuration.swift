@@ -16,6 +16,8 @@ public struct Configuration: Sendable {
   public let privateDirectory: String
   public let chains: [ChainConfiguration]
   public let deployments: [DeploymentConfiguration]
+  /// What somebody is told of, and how.
+  public let alerts: AlertSettings
   public let logFormat: LogFormat?
   public let logLevel: LogLevel?
   /// Every setting with its value as it may be shown and where it comes from.

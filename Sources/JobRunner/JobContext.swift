@@ -21,23 +21,26 @@ public struct JobContext {
   public let now: () -> UInt64
   /// The way to a standby; nil when none is configured.
   let replicas: ReplicaSource?
+  public let alerting: Alerting
   private let stop: StopSignal
   private let explain: (any Error) -> Failure?
 
   public init(
     runID: Int64?, log: Logger, progress: Progress, deployments: [DeploymentContext],
     database: Connection, deadline: Deadline, isDryRun: Bool, now: @escaping () -> UInt64,
-    stop: StopSignal, explain: @escaping (any Error) -> Failure? = { _ in nil }
+    alerting: Alerting = Alerting(), stop: StopSignal,
+    explain: @escaping (any Error) -> Failure? = { _ in nil }
   ) {
     self.init(
       runID: runID, log: log, progress: progress, deployments: deployments, database: database,
-      replicas: nil, deadline: deadline, isDryRun: isDryRun, now: now, stop: stop, explain: explain)
+      replicas: nil, deadline: deadline, isDryRun: isDryRun, now: now, alerting: alerting,
+      stop: stop, explain: explain)
   }
 
   init(
     runID: Int64?, log: Logger, progress: Progress, deployments: [DeploymentContext],
     database: Connection, replicas: ReplicaSource?, deadline: Deadline, isDryRun: Bool,
-    now: @escaping () -> UInt64, stop: StopSignal,
+    now: @escaping () -> UInt64, alerting: Alerting, stop: StopSignal,
     explain: @escaping (any Error) -> Failure?
   ) {
     self.runID = runID
@@ -49,6 +52,7 @@ public struct JobContext {
     self.deadline = deadline
     self.isDryRun = isDryRun
     self.now = now
+    self.alerting = alerting
     self.stop = stop
     self.explain = explain
   }

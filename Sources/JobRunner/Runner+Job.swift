@@ -239,7 +239,7 @@ private struct Execution {
         runID: opening.runID, log: log, progress: progress,
         deployments: try contexts(of: deployments, opening, on: pool),
         database: connection, replicas: replicas, deadline: deadline, isDryRun: common.isDryRun,
-        now: surroundings.now, stop: stop, explain: runner.explain)
+        now: surroundings.now, alerting: alerting, stop: stop, explain: runner.explain)
       report = try job.run(in: context)
       for note in skipped.notes { report.note(note) }
     } catch {
@@ -257,6 +257,21 @@ private struct Execution {
     return ReplicaSource(lagMax: configuration.maxReplicaLag) {
       try database.openReplica(knowing: runner.migrations)
     }
+  }
+
+  private var alerting: Alerting {
+    let opener = RouteOpener(
+      configuration: configuration, environment: surroundings.environment,
+      redactor: surroundings.console.redactor)
+    return Alerting(
+      settings: configuration.alerts,
+      chains: Dictionary(
+        configuration.deployments.map { ($0.name, $0.chain) }, uniquingKeysWith: { one, _ in one }),
+      open: { [runner, stop, deadline] in
+        try opener.open(
+          transport: runner.makeTransport(stop), deadline: deadline,
+          isStopping: { stop.isStopping })
+      })
   }
 
   private func chains(remembering memories: [Rows]) -> ChainPool {

@@ -14,7 +14,7 @@ enum Plimsoll {
     Runner(
       jobs: [
         ConsumeEvents.self, FetchEvents.self, RefreshDebt.self, ScanLiquidations.self, Audit.self,
-        Positions.self,
+        Positions.self, Alert.self,
       ],
       systems: systems, migrations: Schema.migrations,
       makeTransport: { stop in CurlTransport(isStopping: { stop.isStopping }) },

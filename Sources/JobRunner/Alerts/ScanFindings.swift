@@ -1,0 +1,109 @@
+import Ethereum
+import Postgres
+import Quantities
+import RiskCore
+import Store
+import Systems
+
+extension Alerting {
+  /// What a scan of the present found, as alerts, in the transaction that stores the scan.
+  ///
+  /// - Parameter timestamp: the second that was judged, which alerts fire and resolve by.
+  public func tell(
+    of judgement: Judgement, labels: [Bytes32: MarketLabel], at block: BlockMark,
+    timestamp: UInt64, deployment: Int32, run: Int64, in tx: borrowing Transaction
+  ) throws {
+    guard settings.isEnabled else { return }
+    let unknown = judgement.markets.filter { $0.unknown > 0 }
+    let candidates = judgement.candidates.filter { $0.certainty == .verified }
+      .sorted { $0.health < $1.health }
+    let dollars =
+      candidates.isEmpty
+      ? [:] : try Alerts.dollarPrices(of: deployment, run: run, in: tx)
+    let findings = candidates.map { candidate in
+      Finding(.liquidatable, candidate.subject) {
+        candidate.facts(
+          labels[candidate.market], dollars[candidate.market], at: block, timestamp: timestamp)
+      }
+    }
+    let unknownKeys = Set(unknown.map(\.market.description))
+    func isDoubted(_ alert: FiringAlert) -> Bool {
+      unknownKeys.contains(String(alert.subject.prefix { $0 != "/" }))
+    }
+    let step = try Alerts.observe(
+      findings, of: [.liquidatable], deployment: deployment, at: timestamp,
+      resolveAfter: settings.resolveAfterSeconds, firingMax: settings.top, run: run, in: tx,
+      isDoubted: isDoubted)
+    try tellMore(
+      .liquidatableMore, step.omitted, at: timestamp, deployment: deployment, run: run, in: tx)
+    try Alerts.observe(
+      unknown.map { $0.finding(labels[$0.market], at: block) }, of: [.unknownVerdicts],
+      deployment: deployment, at: timestamp, resolveAfter: settings.resolveAfterSeconds,
+      firingMax: settings.top, run: run, in: tx)
+  }
+
+  /// That there is more of a kind than is told of one by one.
+  public func tellMore(
+    _ kind: AlertKind, _ count: Int, at timestamp: UInt64, deployment: Int32, run: Int64?,
+    in tx: borrowing Transaction
+  ) throws {
+    let findings =
+      count > 0 ? [Finding(kind, "all") { ["more": String(count)] }] : []
+    try Alerts.observe(
+      findings, of: [kind], deployment: deployment, at: timestamp,
+      resolveAfter: settings.resolveAfterSeconds, firingMax: 1, run: run, in: tx)
+  }
+}
+
+extension Candidate {
+  /// The position, as alerts name it.
+  fileprivate var subject: String { "\(market)/\(user.lowercaseHex)" }
+
+  fileprivate func facts(
+    _ label: MarketLabel?, _ dollars: DollarPrices?, at block: BlockMark, timestamp: UInt64
+  ) -> [String: String] {
+    var facts = label?.facts ?? [:]
+    facts["market"] = market.description
+    facts["user"] = user.description
+    facts["collateral"] = collateral.description
+    facts["debt"] = health.debt.description
+    facts["capacity"] = health.capacity.description
+    facts["price"] = price.description
+    facts["trigger_price"] = triggerPrice?.description
+    facts["outcome"] = outcome.rawValue
+    facts["block"] = String(block.number)
+    facts["block_hash"] = block.hash.description
+    facts["timestamp"] = String(timestamp)
+    facts["collateral_usd_price"] = dollars?.collateral
+    facts["loan_usd_price"] = dollars?.loan
+    return facts
+  }
+}
+
+extension MarketJudgement {
+  fileprivate func finding(_ label: MarketLabel?, at block: BlockMark) -> Finding {
+    let judged = self
+    return Finding(.unknownVerdicts, market.description) {
+      var facts = label?.facts ?? [:]
+      facts["market"] = judged.market.description
+      facts["reason"] = judged.unknownReason?.code
+      facts["positions"] = String(judged.unknown)
+      facts["block"] = String(block.number)
+      facts["block_hash"] = block.hash.description
+      return facts
+    }
+  }
+}
+
+extension MarketLabel {
+  fileprivate var facts: [String: String] {
+    var facts = [
+      "collateral_token": collateral.address.lowercaseHex, "loan_token": loan.address.lowercaseHex,
+    ]
+    facts["collateral_symbol"] = collateral.symbol
+    facts["collateral_decimals"] = collateral.decimals.map(String.init)
+    facts["loan_symbol"] = loan.symbol
+    facts["loan_decimals"] = loan.decimals.map(String.init)
+    return facts
+  }
+}
