@@ -214,10 +214,11 @@ import Testing
 
   /// A scan that is killed anywhere, and one after it: each condition is found once.
   @Test func aScanThatIsKilledTellsEachConditionOnce() throws {
-    let (ground, keys) = try Self.full.get()
-    let expected = try ground.told().map { "\($0.event) \($0.subject)" }.sorted()
+    let (ground, _) = try Self.full.get()
+    var expected: [String]?
     var points = 0
-    for step in stride(from: 1, to: 10_000, by: Length.pick(short: 9, long: 1)) {
+    // Step 0 is never reached: a clean run.
+    for step in [0] + stride(from: 1, to: 10_000, by: Length.pick(short: 9, long: 1)) {
       let database = try TemporaryDatabase(copyOf: ground.database)
       let server = try TelegramServer()
       let program = try AlertGround.program(
@@ -247,11 +248,18 @@ import Testing
           try $0.get(0, String.self)
         }
       }
+      if step == 0 {
+        expected = told.sorted()
+        continue
+      }
       #expect(told.sorted() == expected, "message \(step)")
       if isOver { break }
       points += 1
     }
-    print("alerts | kill -9 of a scan at message n | \(points) points | \(keys.count) told once")
+    #expect(expected?.isEmpty == false)
+    print(
+      "alerts | kill -9 of a scan at message n | \(points) points |"
+        + " \(expected?.count ?? 0) told once each")
     #expect(points >= Length.pick(short: 2, long: 20))
   }
 
