@@ -39,9 +39,8 @@ public struct SigningKey: Sendable {
 
   /// The header lines of a signed message; nil if the library refuses.
   ///
-  /// - Parameters:
-  ///   - id: stays the same when the message is sent again.
-  ///   - timestamp: unix seconds of this attempt.
+  /// `id` stays the same when the message is sent again; `timestamp` are unix seconds of this
+  /// attempt.
   public func headers(id: String, timestamp: UInt64, body: [UInt8]) -> [String]? {
     let signed = Array("\(id).\(timestamp).".utf8) + body
     var digest = [UInt8](repeating: 0, count: 32)

@@ -8,11 +8,9 @@ public enum Alerts {
   /// Brings the alerts of some kinds to what a run has found at the second `now`, and writes what
   /// is to be said into the outbox.
   ///
-  /// - Parameters:
-  ///   - deployment: nil for what concerns the whole installation.
-  ///   - findings: all conditions of these kinds, the most important first.
-  ///   - isDoubted: see `AlertStep`.
-  /// - Returns: the step that was taken.
+  /// `findings` are all conditions of these kinds, the most important first; no `deployment`: they
+  /// concern the whole installation. `isDoubted` is as in `AlertStep`. Returns the step that was
+  /// taken.
   @discardableResult
   public static func observe(
     _ findings: [Finding], of kinds: [AlertKind], deployment: Int32?, at now: UInt64,
@@ -104,9 +102,8 @@ public enum Alerts {
 
   /// Writes an event that is told once; a key that was told before is left alone.
   ///
-  /// - Parameters:
-  ///   - key: begins with the kind, and names the event for ever.
-  ///   - block: where it may be taken back with; nil: never.
+  /// `key` begins with the kind and names the event for ever; with `block` it is taken back when the
+  /// chain leaves that block.
   public static func notice(
     _ finding: Finding, key: String, deployment: Int32?, at second: UInt64, block: UInt64?,
     run: Int64?, in tx: borrowing Transaction

@@ -113,11 +113,10 @@ public struct AlertStep: Sendable {
 
   /// Works out one step, at the second `now`.
   ///
-  /// - Parameters:
-  ///   - firing: all alerts that fire of the kinds that the run looks for.
-  ///   - findings: all that it has found, the most important first.
-  ///   - isDoubted: whether the absence of a condition says nothing, as where a price is unknown.
-  ///   - firingMax: alerts that fire at once; further conditions are counted in `omitted`.
+  /// `firing` are all alerts that fire of the kinds that the run looks for, `findings` all that it
+  /// has found, the most important first. At most `firingMax` fire at once; further conditions are
+  /// counted in `omitted`. `isDoubted` says whether the absence of a condition says nothing, as
+  /// where a price is unknown.
   public init(
     from firing: [FiringAlert], findings: [Finding], at now: UInt64, resolveAfter: UInt64,
     firingMax: Int, isDoubted: (FiringAlert) -> Bool

@@ -148,7 +148,7 @@ public enum Watch {
       join position_debt x on x.position_id = p.id
       left join token c on c.chain_id = d.chain_id and c.address = m.collateral_token
       left join token l on l.chain_id = d.chain_id and l.address = m.loan_token
-      where s.run_id = \(run) and s.price > 0 and x.trigger_price <= s.price
+      where s.run_id = \(run) and s.price > 0 and p.borrow_shares > 0 and x.trigger_price <= s.price
         and x.trigger_price * 10000 >= s.price * (10000 - \(Int64(basisPoints)))
       order by x.trigger_price / s.price desc, p.id limit \(Int64(nearMax))
       """)

@@ -134,7 +134,11 @@ import Testing
 
   @Test func aMessageNeverGetsTooLong() {
     var facts: [String: String] = [:]
-    for name in ["error", "job", "deployments", "reason", "first", "contract", "implementation"] {
+    for name in [
+      "error", "job", "deployments", "reason", "first", "contract", "implementation", "outcome",
+      "positions", "more", "runs", "run", "exit_code", "cursor_block", "open_ranges", "block",
+      "blocks_without_range", "first_open_block", "divergences", "transaction_hash", "user",
+    ] {
       facts[name] = String(repeating: "𝕏", count: 3_000)
     }
     let text = Self.text(Self.message(kind: .jobFailing, facts))

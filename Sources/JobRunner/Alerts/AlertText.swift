@@ -28,7 +28,7 @@ struct AlertText: Equatable {
   /// Longer values are cut.
   static let valueColumnsMax = 200
   /// A symbol is a few letters; one that is longer only wants to fill the screen.
-  static let symbolColumnsMax = 24
+  static let symbolScalarsMax = 24
 
   private(set) var text = ""
   private(set) var parts: [Part] = []
@@ -50,7 +50,7 @@ struct AlertText: Equatable {
       return
     }
     text += label
-    append(value, line.isQuoted ? .quoted : nil)
+    append(value, .quoted)
     text += tail + "\n"
   }
 
@@ -69,7 +69,6 @@ struct AlertLine {
   let value: String
   /// What we say of the value ourselves.
   var tail: String?
-  var isQuoted = true
 }
 
 /// The lines of a message, made of its facts. Facts that are not there have no line.
@@ -109,8 +108,11 @@ private struct AlertLines {
 
   private func token(_ side: String) -> TokenLabel {
     let address = facts["\(side)_token"].flatMap { Address($0) } ?? .zero
-    let symbol = facts["\(side)_symbol"].map {
-      VisibleText.cut(VisibleText.escape($0), columns: AlertText.symbolColumnsMax)
+    let symbol = facts["\(side)_symbol"].map { name in
+      let scalars = name.unicodeScalars
+      let isLong = scalars.count > AlertText.symbolScalarsMax
+      return String(String.UnicodeScalarView(scalars.prefix(AlertText.symbolScalarsMax)))
+        + (isLong ? "…" : "")
     }
     // Far more decimals than any token has would only make zeros.
     let decimals = facts["\(side)_decimals"].flatMap { Int($0) }.flatMap {

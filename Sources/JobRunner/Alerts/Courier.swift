@@ -30,7 +30,7 @@ public struct Courier {
   private static let slice: Duration = .milliseconds(20)
 
   /// The names of the routes.
-  public var names: [String] { routes.map(\.settings.name) }
+  public var names: [String] { routes.map(\.name) }
 
   // MARK: Routing
 
@@ -68,9 +68,9 @@ public struct Courier {
 
   /// Sends what is due, until nothing is, every route has failed, or the run has to stop.
   ///
-  /// - Parameter start: the second at which it begins; time goes on from there.
+  /// `start` is the second at which it begins; time goes on from there.
   public func deliver(from start: UInt64, run: Int64, on db: Connection) throws -> Tally {
-    let began = MonotonicInstant.now()
+    let clock = RunClock(start: start)
     var tally = Tally()
     var calendar = try Calendar(routes, on: db)
     var taken = 0
@@ -85,54 +85,53 @@ public struct Courier {
         usleep(UInt32(clamping: max(1, pause.wholeMilliseconds) * 1_000))
         continue
       }
-      let now =
-        start + MonotonicInstant.now().duration(since: began).wholeNanoseconds / 1_000_000_000
-      let turn = try take(ready, at: now, run: run, on: db)
-      for route in ready
-      where !turn.contains(where: { $0.route.settings.name == route.settings.name }) {
-        calendar.close(route)
-      }
-      taken += turn.count
-      if turn.isEmpty { continue }
-      let outcomes = try send(turn, from: start, began: began, at: now)
-      try db.transaction { tx in try Deliveries.record(outcomes, run: run, in: tx) }
-      for (turn, outcome) in zip(turn, outcomes) {
-        calendar.note(turn.route, at: .now())
-        if tally.note(outcome.outcome, on: turn.route) { calendar.close(turn.route) }
-      }
+      taken += try deliver(to: ready, clock, run: run, on: db, &calendar, &tally)
     }
     return tally
   }
 
   private typealias Turn = (route: any Route, delivery: Delivery)
 
+  /// Sends the oldest message of each route, all at once.
+  ///
+  /// - Returns: how many that were.
+  private func deliver(
+    to ready: [any Route], _ clock: RunClock, run: Int64, on db: Connection,
+    _ calendar: inout Calendar, _ tally: inout Tally
+  ) throws -> Int {
+    let turns = try take(ready, at: clock.now, run: run, on: db)
+    for route in ready where !turns.contains(where: { $0.route.name == route.name }) {
+      calendar.close(route)
+    }
+    if turns.isEmpty { return 0 }
+    let requests = try turns.map { try $0.route.request(for: $0.delivery.message, at: clock.now) }
+    let results = transport.perform(requests, deadline: deadline)
+    let outcomes = zip(turns, results).map { turn, result in
+      turn.route.outcome(
+        of: result, attempts: turn.delivery.attempts, at: clock.now, limits: limits)
+    }
+    try db.transaction { tx in
+      try Deliveries.record(
+        zip(turns, outcomes).map { ($0.delivery, $1) }, run: run, in: tx)
+    }
+    for (turn, outcome) in zip(turns, outcomes) {
+      calendar.note(turn.route, at: .now())
+      if tally.note(outcome, on: turn.route) { calendar.close(turn.route) }
+    }
+    return turns.count
+  }
+
   private func take(
     _ routes: [any Route], at now: UInt64, run: Int64, on db: Connection
   ) throws -> [Turn] {
     try db.transaction { tx in
-      var turn: [Turn] = []
+      var turns: [Turn] = []
       for route in routes {
         let delivery = try Deliveries.take(
-          on: route.settings.name, at: now, leaseSeconds: limits.leaseSeconds, run: run, in: tx)
-        if let delivery { turn.append((route, delivery)) }
+          on: route.name, at: now, leaseSeconds: limits.leaseSeconds, run: run, in: tx)
+        if let delivery { turns.append((route, delivery)) }
       }
-      return turn
-    }
-  }
-
-  private func send(
-    _ turn: [Turn], from start: UInt64, began: MonotonicInstant, at now: UInt64
-  ) throws -> [(delivery: Delivery, outcome: DeliveryOutcome)] {
-    let requests = try turn.map { try $0.route.request(for: $0.delivery.message, at: now) }
-    let results = transport.perform(requests, deadline: deadline)
-    let then =
-      start + MonotonicInstant.now().duration(since: began).wholeNanoseconds / 1_000_000_000
-    return zip(turn, results).map { turn, result in
-      (
-        turn.delivery,
-        turn.route.outcome(
-          of: result, attempts: turn.delivery.attempts, at: then, limits: limits)
-      )
+      return turns
     }
   }
 
@@ -142,7 +141,7 @@ public struct Courier {
   public func send(_ message: OutboxMessage, to name: String, at now: UInt64) throws
     -> DeliveryOutcome?
   {
-    guard let route = routes.first(where: { $0.settings.name == name }) else { return nil }
+    guard let route = routes.first(where: { $0.name == name }) else { return nil }
     let results = transport.perform(
       [try route.request(for: message, at: now)], deadline: deadline)
     return results.first.map { route.outcome(of: $0, attempts: 0, at: now, limits: limits) }
@@ -158,16 +157,28 @@ extension Courier.Tally {
       return false
     case .dead(let error):
       dead += 1
-      troubles.append((route.settings.name, error))
+      troubles.append((route.name, error))
       return false
     case .postponed(_, let error):
       postponed += 1
-      troubles.append((route.settings.name, error))
+      troubles.append((route.name, error))
       return true
     case .untried:
       isCutShort = true
       return true
     }
+  }
+}
+
+/// The second that it is, in a run that begins at a stated one.
+private struct RunClock {
+  let start: UInt64
+  private let began = MonotonicInstant.now()
+
+  init(start: UInt64) { self.start = start }
+
+  var now: UInt64 {
+    start + MonotonicInstant.now().duration(since: began).wholeNanoseconds / 1_000_000_000
   }
 }
 
@@ -181,7 +192,7 @@ private struct Calendar {
     let now = MonotonicInstant.now()
     for route in routes where route.pace > .zero {
       let since = try db.transaction(.readOnly) { tx in
-        try Deliveries.millisecondsSinceLast(on: route.settings.name, in: tx)
+        try Deliveries.millisecondsSinceLast(on: route.name, in: tx)
       }
       guard let since, since < route.pace.wholeMilliseconds else { continue }
       let wait = route.pace - .milliseconds(since)
@@ -208,6 +219,6 @@ private struct Calendar {
   }
 
   mutating func close(_ route: any Route) {
-    open.removeAll { $0.settings.name == route.settings.name }
+    open.removeAll { $0.name == route.name }
   }
 }

@@ -37,11 +37,10 @@ enum RouteAnswer: Equatable {
 }
 
 extension Route {
-  /// What became of an attempt.
-  ///
-  /// - Parameters:
-  ///   - attempts: those that failed before.
-  ///   - now: when the answer came.
+  /// The name in the configuration.
+  var name: String { settings.name }
+
+  /// What became of an attempt, after so many that have failed; `now` is when the answer came.
   func outcome(
     of result: Result<HTTPResponse, TransportError>, attempts: Int, at now: UInt64,
     limits: CourierLimits

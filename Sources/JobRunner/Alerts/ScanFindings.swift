@@ -8,7 +8,7 @@ import Systems
 extension Alerting {
   /// What a scan of the present found, as alerts, in the transaction that stores the scan.
   ///
-  /// - Parameter timestamp: the second that was judged, which alerts fire and resolve by.
+  /// `timestamp` is the second that was judged, which alerts fire and resolve by.
   public func tell(
     of judgement: Judgement, labels: [Bytes32: MarketLabel], at block: BlockMark,
     timestamp: UInt64, deployment: Int32, run: Int64, in tx: borrowing Transaction
