@@ -102,8 +102,8 @@ public enum Alerts {
 
   /// Writes an event that is told once; a key that was told before is left alone.
   ///
-  /// `key` begins with the kind and names the event for ever; with `block` it is taken back when the
-  /// chain leaves that block.
+  /// `key` begins with the kind and names the event for ever; with `block` it is taken back when
+  /// the chain leaves that block.
   public static func notice(
     _ finding: Finding, key: String, deployment: Int32?, at second: UInt64, block: UInt64?,
     run: Int64?, in tx: borrowing Transaction
