@@ -229,4 +229,10 @@ public struct RouteAccount: Sendable, Equatable {
   public let route: String
   public let due: Int
   public let dead: Int
+
+  public init(route: String, due: Int, dead: Int) {
+    self.route = route
+    self.due = due
+    self.dead = dead
+  }
 }

@@ -113,6 +113,18 @@ import Testing
     #expect(signed.allSatisfy { $0.headers["webhook-signature"]?.hasPrefix("v1,") == true })
   }
 
+  @Test func aReceiverThatNeverAnswersDoesNotHoldTheRunBeyondItsDeadline() throws {
+    let trial = try Trial()
+    trial.server.be(.silence)
+    let start = ContinuousClock.now
+    #expect(try trial.alert(after: 0, "--deadline", "1s").exit == 75)
+    // It is asked again 10 seconds after its deadline at the latest; a request alone may take ten.
+    #expect(.now - start < .seconds(9))
+    trial.server.be(.well)
+    try trial.alert(after: 2)
+    #expect(trial.server.taken.map(\.key) == trial.keys)
+  }
+
   @Test func aDryRunTellsNobody() throws {
     let trial = try Trial()
     let result = try trial.alert(after: 0, "--dry-run", "--json")
