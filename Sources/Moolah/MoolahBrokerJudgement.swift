@@ -22,9 +22,16 @@ extension Moolah {
       return judgeCredit(market, broker, of: book, at: timestamp, &found, into: &judgement)
     }
     // `liquidate` accrues first, so that a market which cannot accrue cannot be liquidated.
-    switch (book.accrued(market, to: timestamp), price) {
-    case (.failure(let reason), _), (_, .failure(let reason)):
+    let accrued = book.accrued(market, to: timestamp)
+    if case .success(let now) = accrued {
+      book.look(at: market, in: now.state, at: timestamp, into: &found)
+    }
+    switch (accrued, price) {
+    case (.failure(let reason), _):
       found.giveUp(market.positions, reason)
+    case (_, .failure(let reason)):
+      found.giveUp(market.positions, reason)
+      found.unknownDetail = book.priceDetail(of: market)
     case (.success(let accrued), .success(let price)):
       for index in market.positions {
         judge(

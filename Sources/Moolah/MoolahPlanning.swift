@@ -184,11 +184,12 @@ extension MoolahPlanning {
     let p = planned.market.row.parameters
     // What is over its line one block later is planned with that block's debt.
     let state = candidate.certainty == .actionable ? planned.later : planned.state
-    guard let state else { return }
+    let isBrokered = planned.market.row.broker != nil
+    // A broker's contract sizes with the user's own price: without it there are no amounts.
+    guard let state, let price = isBrokered ? candidate.userPrice : candidate.price else { return }
     var planner = LiquidationPlanner(
-      market: state, position: position, price: candidate.userPrice ?? candidate.price,
-      marketPrice: candidate.price, lltv: p.lltv)
-    planner.brokerDebt = planned.market.row.broker == nil ? nil : candidate.health.debt
+      market: state, position: position, price: price, marketPrice: candidate.price, lltv: p.lltv)
+    planner.brokerDebt = isBrokered ? candidate.health.debt : nil
     planner.isThroughBroker = candidate.path == .brokerLiquidator
     planner.minLoan = minLoan(of: planned.market)
     planner.incentiveFloor = settings.incentiveFloor.map(Wad.init(raw:))
@@ -321,7 +322,7 @@ extension MoolahPlanning {
   /// What the market's own oracle told of a token in USD; nil: nothing, or zero.
   private func peek(_ token: Address, of market: BookMarket) -> U256? {
     let key = PriceKey(oracle: market.row.parameters.oracle, token: token)
-    guard let price = book.prices[key]?.value, !price.isZero else { return nil }
+    guard let price = book.board.answers[key]?.value, !price.isZero else { return nil }
     return price
   }
 }

@@ -139,7 +139,8 @@ extension MoolahBook {
       }
     }
     if let price = secondPrice(of: market) {
-      let (shadow, isNews) = shadow(of: market, in: state, at: price, official: found.price)
+      let (shadow, isNews) = shadow(
+        of: market, in: state, price: price, official: found.price, at: timestamp)
       found.shadow = shadow
       if isNews {
         let who = shadow.liquidatable == 1 ? "position that owes" : "positions that owe"
@@ -184,25 +185,39 @@ extension MoolahBook {
   /// Every position at the second price. `isNews` says whether one is over its line there and not
   /// at the official price, or the official price is not known.
   private func shadow(
-    of market: BookMarket, in state: MarketState, at price: U256, official: U256?
+    of market: BookMarket, in state: MarketState, price: U256, official: U256?,
+    at timestamp: UInt64
   ) -> (Shadow, isNews: Bool) {
     var shadow = Shadow(price: price)
     var isNews = false
-    let lltv = market.row.parameters.lltv
-    func isOver(_ position: PositionState, at price: U256) -> Health? {
-      guard
-        let health = try? MoolahMath.health(of: position, in: state, price: price, lltv: lltv)
-      else { return nil }
-      return health.isLiquidatable ? health : nil
-    }
     for index in market.positions {
-      let position = positions.state(index)
-      guard let health = isOver(position, at: price) else { continue }
+      guard let debt = debt(at: index, in: market, state, at: timestamp),
+        isOver(index, in: market, debt: debt, price: price)
+      else { continue }
       shadow.liquidatable += 1
-      shadow.debt = (try? shadow.debt.adding(health.debt)) ?? .max
-      if !isNews { isNews = official.flatMap { isOver(position, at: $0) } == nil }
+      shadow.debt = (try? shadow.debt.adding(debt)) ?? .max
+      if !isNews {
+        isNews = official.map { !isOver(index, in: market, debt: debt, price: $0) } ?? true
+      }
     }
     return (shadow, isNews)
+  }
+
+  /// What a position owes: to the market, or to its broker; nil if that is not known.
+  private func debt(
+    at index: Int, in market: BookMarket, _ state: MarketState, at timestamp: UInt64
+  ) -> U256? {
+    if market.row.broker == nil {
+      return try? state.borrowed(positions.state(index).borrowShares)
+    }
+    return try? brokerDebt(of: positions.users[index], in: market, at: timestamp).get()
+  }
+
+  private func isOver(_ index: Int, in market: BookMarket, debt: U256, price: U256) -> Bool {
+    let capacity = try? MoolahMath.maxBorrow(
+      collateral: positions.state(index).collateral, price: price,
+      lltv: market.row.parameters.lltv)
+    return capacity.map { Health(capacity: $0, debt: debt).isLiquidatable } ?? false
   }
 
   private static let secondsPerYear: U256 = 31_536_000

@@ -220,7 +220,7 @@ struct Scanned {
     let found = (counters["liquidatable"] ?? 0) + (counters["pre_liquidatable"] ?? 0)
     #expect(outcomes == found, "\(counters)", sourceLocation: location)
     #expect(
-      (counters["healthy"] ?? 0) + (counters["liquidatable"] ?? 0) + (counters["unknown"] ?? 0)
+      ["healthy", "liquidatable", "overdue", "unknown"].reduce(0) { $0 + (counters[$1] ?? 0) }
         == counters["positions"], "\(counters)", sourceLocation: location)
     let shown = candidates.count { $0["certainty"] != "actionable" }
     #expect(shown == found, sourceLocation: location)
