@@ -42,18 +42,19 @@ public struct ConsumeEvents: Job {
       .init("--positions FILE", "every market and position there is: lines market_id,user"),
     ],
     details: """
-      Reads logs, headers and the contract's views; writes events, markets, positions, the operation log, \
-      liquidations and the cursor. A reorganisation up to reorg_limit blocks deep is taken back \
-      first. An event that cannot be applied sets its market aside and is tried in \
-      \(ConsumptionOrders.attemptsMax) runs, then only when asked for; other markets go on, and \
-      the run ends with 1. Blocks whose logs are not proved to be all are open in table \
-      block_range: they are read again by later runs, and as long as any is open a run ends with \
-      1. A run that ends near the head asks the contract once about what it has changed: what the \
-      contract tells otherwise is stored in table divergence, opens the run's blocks, and ends \
-      runs with 1 until both agree. A first run whose first_block is not \
-      before the contract's creation is refused: lower it, or give --bootstrap-at and --positions, \
-      which reads every listed position at that block from the contract (the endpoint needs the \
-      block's state), compares their sums with the markets' totals, and goes on from there.
+      Reads logs, headers and the contract's views; writes events, markets, positions, the \
+      operation log, liquidations and the cursor. A reorganisation up to reorg_limit blocks \
+      deep is taken back first. An event that cannot be applied sets its market aside and is \
+      tried in \(ConsumptionOrders.attemptsMax) runs, then only when asked for; other markets \
+      go on, and the run ends with 1. Blocks whose logs are not proved to be all are open in \
+      table block_range: they are read again by later runs, and as long as any is open a run \
+      ends with 1. A run that ends near the head asks the contract once about what it has \
+      changed: what the contract tells otherwise is stored in table divergence, opens the \
+      run's blocks, and ends runs with 1 until both agree. A first run whose first_block is \
+      not before the contract's creation is refused: lower it, or give --bootstrap-at and \
+      --positions, which reads every listed position at that block from the contract (the \
+      endpoint needs the block's state), compares their sums with the markets' totals, and \
+      goes on from there.
       """)
 
   /// Open ranges that a run's log names.
