@@ -183,6 +183,7 @@ class Node:
         chain = {
             "chain_id": self.facts["chain_id"],
             "endpoints": [{"name": "local", "url": self.facts["rpc"]}],
+            "max_head_age_seconds": 0,
         }
         deployment = {
             "chain": "bench",

@@ -3,17 +3,36 @@ import Ethereum
 /// Which head is believed. What is final follows from it, so one endpoint must not be able to push
 /// it up.
 extension Chain {
-  /// The newest block that `agree` of the heads reach; nil when there are fewer.
+  /// How far in the future a block may be, in seconds, for clocks differ.
+  static var clockSkew: UInt64 { 15 }
+
+  /// How many times as fast as configured a chain may have been between two heads.
+  static var paceTolerance: UInt64 { 2 }
+
+  /// The newest block that `agreeLogs` of the heads reach; nil when there are fewer.
   ///
-  /// Of several heads the highest is believed alone if it is at most `maxLag` above the second.
-  static func believedHead(
-    _ heads: some Sequence<UInt64>, agree: Int, maxLag: UInt64
-  ) -> UInt64? {
-    let heads = heads.sorted(by: >)
-    let agree = max(1, agree)
+  /// Where one is enough, the highest of several is believed alone if it is at most `maxHeadLag`
+  /// above the second, or as many blocks more as the chain can have made between the two: then the
+  /// second is late, or stands still. A block of the future has not been made.
+  func believedHead(_ heads: [BlockHeader]) -> BlockHeader? {
+    let heads = heads.sorted { ($0.number, $0.timestamp) > ($1.number, $1.timestamp) }
+    let agree = max(1, limits.agreeLogs)
     guard heads.count >= agree else { return nil }
     guard agree == 1, heads.count > 1 else { return heads[agree - 1] }
-    return heads[0] - heads[1] <= maxLag ? heads[0] : heads[1]
+    return isPlausible(heads[0], above: heads[1]) ? heads[0] : heads[1]
+  }
+
+  private func isPlausible(_ head: BlockHeader, above other: BlockHeader) -> Bool {
+    let blocks = head.number - other.number
+    if blocks <= limits.maxHeadLag { return true }
+    let (latest, isEndless) = time().addingReportingOverflow(Self.clockSkew)
+    guard head.timestamp > other.timestamp, isEndless || head.timestamp <= latest else {
+      return false
+    }
+    let (time, overflow) = (head.timestamp - other.timestamp)
+      .multipliedReportingOverflow(by: 1_000 * Self.paceTolerance)
+    guard !overflow else { return false }
+    return blocks - limits.maxHeadLag <= time / max(1, limits.blockTimeMilliseconds)
   }
 
   /// Takes note of the heads, and returns what is believed of them.
@@ -25,22 +44,25 @@ extension Chain {
   func belief(in answers: [Answer]) throws(ChainError) -> HeadBelief {
     let fresh = answers.filter { !isOld($0.head) }
     let witnesses = fresh.count >= max(1, limits.agreeLogs) ? fresh : answers
-    guard
-      let number = Self.believedHead(
-        witnesses.map(\.head.number), agree: limits.agreeLogs, maxLag: limits.maxHeadLag),
-      let head = witnesses.first(where: { $0.head.number == number })?.head
-    else { throw .tooFewWitnesses(needed: limits.agreeLogs, answered: answers.count) }
+    guard let head = believedHead(witnesses.map(\.head)) else {
+      throw .tooFewWitnesses(needed: limits.agreeLogs, answered: answers.count)
+    }
+    let number = head.number
     let limit = number.addingReportingOverflow(limits.maxHeadLag)
     var believed: [Answer] = []
+    var dispute: Dispute?
     for answer in answers {
       if limit.overflow || answer.head.number <= limit.partialValue {
         endpoints[answer.index].score.isAhead = false
         believed.append(answer)
       } else {
         disbelieve(answer, above: number)
+        dispute = .head(
+          endpoint: endpoints[answer.index].endpoint.name, number: answer.head.number,
+          believed: number)
       }
     }
-    return HeadBelief(head: head, answers: believed)
+    return HeadBelief(head: head, answers: believed, dispute: dispute)
   }
 
   private func disbelieve(_ answer: Answer, above believed: UInt64) {
@@ -69,4 +91,7 @@ struct HeadBelief {
 
   /// What the endpoints have said whose heads are not too far above it.
   let answers: [Chain.Answer]
+
+  /// A head that is not believed, if there is one.
+  let dispute: Dispute?
 }

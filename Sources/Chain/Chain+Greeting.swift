@@ -19,16 +19,38 @@ public struct Greeting: Equatable, Sendable {
   /// Whether the newest block of every endpoint is older than the limits allow.
   public var isStale: Bool
 
+  /// What the endpoints do not agree on; nil when nothing is in dispute.
+  public var dispute: Dispute?
+
   /// A greeting.
   public init(
     head: BlockHeader, genesis: Bytes32?, stored: BlockHeader?, endpoint: String,
-    isStale: Bool = false
+    isStale: Bool = false, dispute: Dispute? = nil
   ) {
     self.head = head
     self.genesis = genesis
     self.stored = stored
     self.endpoint = endpoint
     self.isStale = isStale
+    self.dispute = dispute
+  }
+}
+
+/// What endpoints say differently when a run begins, so that nobody can tell who is right.
+public enum Dispute: Equatable, Sendable, CustomStringConvertible {
+  /// An endpoint's head is not believed: no harm as long as the believed one grows.
+  case head(endpoint: String, number: UInt64, believed: UInt64)
+
+  /// No more endpoints have the block that is gone on from than have another of its number.
+  case fork(block: UInt64)
+
+  /// One clause for a person.
+  public var description: String {
+    switch self {
+    case .head(let endpoint, let number, let believed):
+      "endpoint \"\(endpoint)\" tells of block \(number), and no other beyond \(believed)"
+    case .fork(let block): "the endpoints have different blocks \(block), and none has a majority"
+    }
   }
 }
 
@@ -44,13 +66,21 @@ extension Chain {
   ///
   /// The newest block that `agreeLogs` endpoints reach is believed. Where one is enough, it is
   /// still not believed if its head is more than `maxHeadLag` above those of all others that
-  /// answered; an endpoint whose head is not believed is used last.
+  /// answered, and further than the chain can have come since; an endpoint whose head is not
+  /// believed is used last.
   ///
-  /// - Parameter number: the block to ask for besides, such as the one a run goes on from.
+  /// Where endpoints have different blocks of that number, one is used that has what most have, or
+  /// of equally many what the caller has: one endpoint alone does not move it.
+  ///
+  /// - Parameters:
+  ///   - number: the block to ask for besides, such as the one a run goes on from.
+  ///   - hash: the block of that number that the caller has.
   /// - Returns: what the endpoint that is now in use has said.
   /// - Throws: `wrongChain` and `wrongGenesis` when no endpoint of the right chain is left,
   ///   `tooFewWitnesses`, and the errors of every reading.
-  public func greet(at number: UInt64? = nil) throws(ChainError) -> Greeting {
+  public func greet(
+    at number: UInt64? = nil, hash: Bytes32? = nil
+  ) throws(ChainError) -> Greeting {
     try checkpoint()
     var answered = try greetings(of: endpoints.indices.filter { endpoints[$0].isUsable }, number)
     if answered.isEmpty {
@@ -62,10 +92,12 @@ extension Chain {
     if answered.isEmpty { answered = try withoutForeigners([try plainAnswer(number)]) }
     let belief = try belief(in: answered)
     let isStale = noteHeads(of: belief.answers)
-    guard let chosen = choose(among: belief.answers) else { throw unknownBlock(.head) }
+    let (sharing, fork) = sharing(belief.answers, own: hash)
+    guard let chosen = choose(among: sharing) else { throw unknownBlock(.head) }
     return Greeting(
       head: chosen.head.number > belief.head.number ? belief.head : chosen.head,
-      genesis: chosen.genesis, stored: chosen.stored, endpoint: endpointName, isStale: isStale)
+      genesis: chosen.genesis, stored: chosen.stored, endpoint: endpointName, isStale: isStale,
+      dispute: fork ?? belief.dispute)
   }
 
   /// The answers, with those of all other endpoints where fewer have answered than must agree.
@@ -203,6 +235,38 @@ extension Chain {
   func isOld(_ head: BlockHeader) -> Bool {
     guard let oldest = limits.maxHeadAgeSeconds, head.timestamp < time() else { return false }
     return time() - head.timestamp > oldest
+  }
+
+  /// The answers of those that have the block of the number asked for that most have, of equally
+  /// many the caller's own. Endpoints that stand still count only where all do.
+  private func sharing(
+    _ answers: [Answer], own: Bytes32?
+  ) -> (answers: [Answer], fork: Dispute?) {
+    let fresh = answers.filter { !isOld($0.head) }
+    let voices = (fresh.isEmpty ? answers : fresh).compactMap(\.stored)
+    var shared: (header: BlockHeader, count: Int)?
+    for header in voices {
+      let count = voices.count { $0.hash == header.hash }
+      if let shared,
+        (shared.count, shared.header.hash == own ? 1 : 0)
+          >= (count, header.hash == own ? 1 : 0)
+      {
+        continue
+      }
+      shared = (header, count)
+    }
+    guard let shared, shared.count < voices.count else { return (answers, nil) }
+    for answer in answers {
+      guard let other = answer.stored, other.hash != shared.header.hash else { continue }
+      note(
+        .forked, endpoints[answer.index].endpoint.name,
+        "its block \(other.number) is \(other.hash); \(shared.count) of \(voices.count) have "
+          + "\(shared.header.hash)")
+    }
+    return (
+      answers.filter { $0.stored?.hash == shared.header.hash },
+      shared.count * 2 > voices.count ? nil : .fork(block: shared.header.number)
+    )
   }
 
   /// The answer of the endpoint to go on with: the current one unless another is clearly better.

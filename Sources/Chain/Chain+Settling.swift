@@ -276,6 +276,6 @@ extension Window {
   fileprivate init(_ reading: WindowReading, doubts: [Doubt] = []) {
     self.init(
       range: reading.range, logs: reading.logs, headers: reading.headers.map(\.header),
-      doubts: doubts)
+      doubts: doubts, endpoint: reading.endpoint)
   }
 }

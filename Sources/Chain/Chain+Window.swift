@@ -17,6 +17,7 @@ extension Chain {
   ///   - through: the last wanted block; the window may end before it when the endpoint refuses
   ///     the size. It never ends before `from`.
   ///   - everyHeaderFrom: from this block on every header is returned and linked.
+  ///   - also: blocks before that whose headers are returned as well.
   ///   - parent: the stored block before the window. When the chain has another one now, the
   ///     error is `parentMismatch`, and the caller resolves the reorganisation.
   /// - Returns: the window, of at least one block.
@@ -25,12 +26,12 @@ extension Chain {
   ///   behind, and the errors of every reading.
   public func window(
     _ filter: LogFilter, from: UInt64, through: UInt64, everyHeaderFrom: UInt64,
-    parent: (number: UInt64, hash: Bytes32)?
+    also: Set<UInt64> = [], parent: (number: UInt64, hash: Bytes32)?
   ) throws(ChainError) -> Window {
     precondition(from <= through, "a window has a first block and does not end before it")
     let request = WindowRequest(
       filter: filter, from: from, through: through, everyHeaderFrom: everyHeaderFrom,
-      parent: parent)
+      parent: parent, also: also)
     if limits.agreeLogs > 1 {
       return try settle(try agreedReading(request), of: request, isAgreed: true)
     }

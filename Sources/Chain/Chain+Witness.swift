@@ -13,6 +13,7 @@ extension Chain {
     let alone = Chain(alone: index, of: self)
     defer {
       endpoints[index] = alone.endpoints[0]
+      if !endpoints[index].isUsable, index == currentIndex { failOver() }
       nextID = alone.nextID
       for notice in alone.takeNotices() { note(notice.kind, notice.endpoint, notice.detail) }
     }
@@ -46,10 +47,15 @@ extension Chain {
     self.init(
       name: chain.name, chainID: chain.chainID, endpoints: [chain.endpoints[index].endpoint],
       transport: chain.transport, limits: limits, deadline: chain.deadline,
-      generator: chain.generator, isStopping: chain.isStopping, now: chain.now,
+      generator: chain.generator, isStopping: chain.isStopping, now: chain.now, time: chain.time,
       sleep: chain.sleep)
     endpoints[0] = chain.endpoints[index]
     nextID = chain.nextID
+    // It is asked again which chain it serves by what the whole chain knows of it.
+    expectedGenesis = chain.expectedGenesis
+    genesisEvidence = chain.genesisEvidence
+    highestHead = chain.highestHead
+    bloomBits = chain.bloomBits
   }
 
   // MARK: Windows
@@ -85,7 +91,7 @@ extension Chain {
     whole.headers.removeAll { fetched in
       let number = fetched.header.number
       return number != range.upperBound && number < request.everyHeaderFrom
-        && !withLogs.contains(number)
+        && !withLogs.contains(number) && !request.also.contains(number)
     }
     return whole
   }

@@ -41,7 +41,7 @@ public final class Chain {
   private var notices: [Notice] = []
 
   /// What blooms say of addresses and topics that were met before.
-  let bloomBits: BloomBits
+  var bloomBits: BloomBits
 
   let isStopping: () -> Bool
   let now: () -> MonotonicInstant

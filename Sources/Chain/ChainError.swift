@@ -40,6 +40,10 @@ public enum ChainError: Error, Equatable, Sendable {
   /// endpoint answered.
   case disagreement(blocks: ClosedRange<UInt64>, needed: Int, statements: [String])
 
+  /// Endpoints are on different forks, and none has a majority. Each statement says what one
+  /// endpoint answered.
+  case forked(blocks: ClosedRange<UInt64>, statements: [String])
+
   /// Fewer endpoints gave an answer than must agree on it.
   case tooFewWitnesses(needed: Int, answered: Int)
 
@@ -87,7 +91,7 @@ public enum ChainError: Error, Equatable, Sendable {
   public var isTransient: Bool {
     switch self {
     case .stopped, .deadlineReached, .unavailable, .unknownBlock, .parentMismatch, .inconsistent,
-      .tooFewWitnesses:
+      .tooFewWitnesses, .forked:
       true
     case .disagreement, .wrongChain, .wrongGenesis, .tooLarge, .refused, .windowRefused, .reverted,
       .noMulticall:
@@ -126,6 +130,12 @@ extension ChainError: CustomStringConvertible {
     case .disagreement(let blocks, let needed, let statements):
       """
       no \(needed) endpoints agree on blocks \(blocks.lowerBound) to \(blocks.upperBound): \
+      \(statements.joined(separator: "; "))
+      """
+    case .forked(let blocks, let statements):
+      """
+      the endpoints are on different forks at blocks \(blocks.lowerBound) to \
+      \(blocks.upperBound); if that lasts, take the wrong one out of the configuration: \
       \(statements.joined(separator: "; "))
       """
     case .tooFewWitnesses(let needed, let answered):

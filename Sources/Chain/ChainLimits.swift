@@ -41,6 +41,10 @@ public struct ChainLimits: Sendable, Equatable {
   /// How many blocks an endpoint's head may be behind the best one before it counts as behind.
   public var maxHeadLag: UInt64 = 16
 
+  /// The time from one block to the next, in milliseconds: how far above the others one head can
+  /// be without being a lie.
+  public var blockTimeMilliseconds: UInt64 = 12_000
+
   /// How old the newest block may be by the wall clock, in seconds; nil when any age will do.
   public var maxHeadAgeSeconds: UInt64?
 

@@ -10,6 +10,9 @@ public struct Notice: Equatable, Sendable {
     /// Its head is so far above those of others that it is not believed.
     case ahead
 
+    /// Its blocks are others than those that are gone on from.
+    case forked
+
     /// Its answers contradict each other or the headers.
     case contradiction
 

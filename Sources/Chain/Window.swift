@@ -15,14 +15,19 @@ public struct Window: Equatable, Sendable {
   /// What nothing has cleared up: blocks whose logs may not all be here.
   public var doubts: [Doubt]
 
+  /// The endpoint that gave the logs.
+  public var endpoint: String
+
   /// A window.
   public init(
-    range: ClosedRange<UInt64>, logs: [Log], headers: [BlockHeader], doubts: [Doubt] = []
+    range: ClosedRange<UInt64>, logs: [Log], headers: [BlockHeader], doubts: [Doubt] = [],
+    endpoint: String = ""
   ) {
     self.range = range
     self.logs = logs
     self.headers = headers
     self.doubts = doubts
+    self.endpoint = endpoint
   }
 }
 

@@ -7,6 +7,9 @@ struct WindowRequest {
   var through: UInt64
   var everyHeaderFrom: UInt64
   var parent: (number: UInt64, hash: Bytes32)?
+
+  /// Blocks below whose headers are wanted as well.
+  var also: Set<UInt64> = []
 }
 
 /// What one endpoint says of a window, with nothing in it that contradicts itself.
@@ -160,6 +163,7 @@ struct WindowReader {
     if request.everyHeaderFrom <= range.upperBound {
       numbers.formUnion(max(request.everyHeaderFrom, range.lowerBound)...range.upperBound)
     }
+    numbers.formUnion(request.also.filter(range.contains))
     numbers.remove(range.upperBound)
     return try chain.fetchHeaders(numbers.sorted()) + [reading.last]
   }

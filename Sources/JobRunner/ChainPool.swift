@@ -54,6 +54,7 @@ final class ChainPool {
     limits.agreeLogs = configuration.agreeLogs
     limits.agreePrices = configuration.agreePrices
     limits.maxHeadLag = configuration.maxHeadLag
+    limits.blockTimeMilliseconds = configuration.blockTimeMilliseconds
     limits.maxHeadAgeSeconds = configuration.maxHeadAgeSeconds
     return limits
   }

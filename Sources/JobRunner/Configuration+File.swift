@@ -102,10 +102,14 @@ extension ConfigurationObject {
     let id = try integer("chain_id", in: 1...UInt64(Int64.max))
     let isBSC = id == 56
     let endpoints = try endpoints()
+    let blockTime = try integer(
+      "block_time_ms", in: 1...3_600_000, default: isBSC ? 450 : 12_000)
+    // A hundred blocks: no chain is so unlucky for so long. Zero: any age will do.
+    let headAge = try integer(
+      "max_head_age_seconds", in: 0...31_536_000, default: max(60, blockTime / 10))
     return ChainConfiguration(
       name: name, chainID: id, endpoints: endpoints,
-      blockTimeMilliseconds: try integer(
-        "block_time_ms", in: 1...3_600_000, default: isBSC ? 450 : 12_000),
+      blockTimeMilliseconds: blockTime,
       reorgLimit: try integer("reorg_limit", in: 0...100_000, default: isBSC ? 64 : 128),
       maxMirrorLag: try integer("max_mirror_lag", in: 0...1_000_000, default: isBSC ? 40 : 3),
       windowBlocks: try integer("window_blocks", in: 1...1_000_000, default: 2_000),
@@ -119,8 +123,7 @@ extension ConfigurationObject {
       agreeLogs: try agreement("agree_logs", among: endpoints.count),
       agreePrices: try agreement("agree_prices", among: endpoints.count),
       maxHeadLag: try integer("max_head_lag", in: 0...1_000_000, default: 16),
-      maxHeadAgeSeconds: try optionalInteger("max_head_age_seconds", in: 1...31_536_000),
-      prices: try prices())
+      maxHeadAgeSeconds: headAge == 0 ? nil : headAge, prices: try prices())
   }
 
   /// How many of the endpoints must say the same.

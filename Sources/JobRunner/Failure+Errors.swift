@@ -67,7 +67,7 @@ extension Failure {
   /// A retry may cure what a node did not answer; it cures neither a wrong chain nor a revert.
   static func exit(for error: ChainError) -> ExitCode {
     switch error {
-    case .stopped, .deadlineReached, .unknownBlock, .parentMismatch: .retryLater
+    case .stopped, .deadlineReached, .unknownBlock, .parentMismatch, .forked: .retryLater
     case .unavailable, .tooLarge, .refused, .windowRefused, .inconsistent, .tooFewWitnesses:
       .unavailable
     case .disagreement: .badData

@@ -16,9 +16,50 @@ import Testing
     ] as [([UInt64], Int, UInt64?)])
   func asManyEndpointsAsMustAgreeReachTheHead(
     _ heads: [UInt64], _ agree: Int, _ expected: UInt64?
-  ) {
-    #expect(Chain.believedHead(heads, agree: agree, maxLag: 16) == expected)
-    #expect(Chain.believedHead(heads.reversed(), agree: agree, maxLag: 16) == expected)
+  ) throws {
+    let chain = try ScriptedChain(ToyNode(), limits: Self.limits(agree)).chain
+    let headers = heads.map { Self.head($0, time: 1_700_000_000) }
+    #expect(chain.believedHead(headers)?.number == expected)
+    #expect(chain.believedHead(headers.reversed())?.number == expected)
+  }
+
+  /// The clock is at 1,700,000,040, and a block takes 450 ms.
+  @Test(
+    arguments: [
+      // Two seconds apart: four blocks, or eight at twice the pace, besides the lag of 16.
+      ([(100, 38), (124, 40)], 124), ([(100, 38), (125, 40)], 100),
+      // One stands still for as long as the age allows.
+      ([(100, 0), (188, 40)], 188), ([(100, 0), (10_100, 40)], 100),
+      // Blocks of the future, and such as are older than the one below them.
+      ([(100, 38), (150, 55)], 150), ([(100, 38), (150, 56)], 100), ([(100, 38), (117, 38)], 100),
+      ([(100, 38), (117, 37)], 100),
+      // The third is what the second is held against, when the first is a lie.
+      ([(100, 0), (188, 40), (9_000, 40)], 188),
+    ] as [([(UInt64, UInt64)], UInt64)])
+  func anEndpointThatIsLateDoesNotHoldUpAFresherOne(
+    _ heads: [(number: UInt64, time: UInt64)], _ expected: UInt64
+  ) throws {
+    var limits = ChainLimits()
+    limits.blockTimeMilliseconds = 450
+    let chain = try ScriptedChain(ToyNode(), limits: limits).chain
+    let headers = heads.map { Self.head($0.number, time: 1_700_000_000 + $0.time) }
+    #expect(chain.believedHead(headers)?.number == expected)
+  }
+
+  @Test func anEndpointThatStandsStillIsUsedLast() throws {
+    var limits = ChainLimits()
+    limits.blockTimeMilliseconds = 1_000
+    let scripted = try GreetingTests.chain([ToyNode(), ToyNode(blocks: 50)], limits: limits)
+    let greeting = try scripted.chain.greet(at: 29)
+    #expect(greeting.head.number == 49 && greeting.endpoint == "node1")
+    #expect(greeting.dispute == nil)
+    #expect(scripted.chain.takeNotices().map(\.kind) == [.behind, .switched])
+  }
+
+  @Test func aHeadThatIsNotBelievedIsADispute() throws {
+    let scripted = try GreetingTests.chain([Self.liar(), ToyNode()])
+    #expect(
+      try scripted.chain.greet().dispute == .head(endpoint: "node0", number: 10_029, believed: 29))
   }
 
   @Test(arguments: [1, 2], [0, 1])
@@ -144,6 +185,12 @@ import Testing
     _ = try scripted.chain.greet()
     #expect(try scripted.chain.confirmedGenesis() == ToyNode.hash(0))
     #expect(scripted.transport.requests.count == 3)
+  }
+
+  private static func head(_ number: UInt64, time: UInt64) -> BlockHeader {
+    BlockHeader(
+      number: number, hash: ToyNode.hash(number), parentHash: ToyNode.hash(number &- 1),
+      timestamp: time)
   }
 
   private static func limits(_ agree: Int) -> ChainLimits {

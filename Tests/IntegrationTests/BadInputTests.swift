@@ -42,7 +42,7 @@ import Testing
             "local": {
               "chain_id": 1,
               "endpoints": [\(list.joined(separator: ", "))],
-              "request_timeout_ms": 1000,
+              "request_timeout_ms": 1000, "max_head_age_seconds": 0,
             },
           },
           "deployments": {

@@ -14,6 +14,7 @@ extension String {
           "chain_id": \(chainID),
           "endpoints": [{ "name": "node", "url": "\(rpc)" }],
           "block_time_ms": 12000,
+          "max_head_age_seconds": 0,
           "reorg_limit": \(reorgLimit),
           "max_mirror_lag": \(maxMirrorLag),
           "window_blocks": \(windowBlocks),

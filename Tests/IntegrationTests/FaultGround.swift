@@ -45,6 +45,7 @@ final class FaultGround: Sendable {
           "local": {
             "chain_id": \(chain.chainID), "endpoints": [\(list.joined(separator: ", "))],
             "block_time_ms": 12000, "reorg_limit": \(reorgLimit), \(agreement)
+            "max_head_age_seconds": 0,
             "window_blocks": \(windowBlocks), "request_timeout_ms": \(timeoutMilliseconds),
           },
         },

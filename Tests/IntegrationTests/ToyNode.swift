@@ -9,10 +9,15 @@ final class ToyNode: Sendable {
   var url: String { server.url }
 
   /// One that says it is this chain. `answers` are JSON texts of results, by method, that it gives
-  /// instead of the right ones.
-  init(chainID: UInt64 = 1, answers: [String: String] = [:]) throws {
+  /// instead of the right ones; `latest` is the number that it gives its last block.
+  init(
+    chainID: UInt64 = 1, answers: [String: String] = [:], latest: UInt64 = 100,
+    time: UInt64 = 100
+  ) throws {
+    let head = Self.header(
+      "latest", number: Hex.quantity(latest), timestamp: Hex.quantity(time))
     server = try LocalHTTPServer { request in
-      .answer(Array(Self.answer(to: request.body, chainID, answers).utf8))
+      .answer(Array(Self.answer(to: request.body, chainID, answers, head).utf8))
     }
   }
 
@@ -31,17 +36,17 @@ final class ToyNode: Sendable {
   deinit { server.stop() }
 
   private static func answer(
-    to body: [UInt8], _ chainID: UInt64, _ answers: [String: String]
+    to body: [UInt8], _ chainID: UInt64, _ answers: [String: String], _ head: String
   ) -> String {
     let object = try? JSONSerialization.jsonObject(with: Data(body))
     guard let batch = object as? [[String: Any]] else {
-      return one(object as? [String: Any] ?? [:], chainID, answers)
+      return one(object as? [String: Any] ?? [:], chainID, answers, head)
     }
-    return "[\(batch.map { one($0, chainID, answers) }.joined(separator: ","))]"
+    return "[\(batch.map { one($0, chainID, answers, head) }.joined(separator: ","))]"
   }
 
   private static func one(
-    _ call: [String: Any], _ chainID: UInt64, _ answers: [String: String]
+    _ call: [String: Any], _ chainID: UInt64, _ answers: [String: String], _ head: String
   ) -> String {
     let method = call["method"] as? String ?? ""
     let parameters = call["params"] as? [Any] ?? []
@@ -51,7 +56,9 @@ final class ToyNode: Sendable {
         switch method {
         case "eth_getCode": "\"0x\""
         case "eth_chainId": "\"\(Hex.quantity(chainID))\""
-        case "eth_getBlockByNumber": header(parameters.first as? String ?? "latest")
+        case "eth_getBlockByNumber":
+          parameters.first as? String == "latest"
+            ? head : header(parameters.first as? String ?? "")
         default: "[]"
         }
       }()

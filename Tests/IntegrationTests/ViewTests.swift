@@ -96,7 +96,7 @@ import Testing
     let sums = try rows(
       """
       select (select count(*) from position where borrow_shares > 0),
-        (select sum(healthy) from market_scan)::bigint,
+        (select sum(healthy + overdue) from market_scan)::bigint,
         (select count(*) from moolah_liquidatable),
         coalesce((select sum(positions) from moolah_unknown where "unknown" = 'verdict'), 0)::bigint
       """

@@ -117,7 +117,7 @@ final class ScratchDirectory {
     #expect(
       ethereum.multicall.description == "0xcA11bde05977b3631167028862bE2a173976CA11")
     #expect((bsc.agreeLogs, bsc.agreePrices, bsc.maxHeadLag) == (1, 1, 16))
-    #expect(bsc.maxHeadAgeSeconds == nil)
+    #expect((bsc.maxHeadAgeSeconds, ethereum.maxHeadAgeSeconds) == (60, 1_200))
     let lista = configuration.deployments[0]
     #expect((lista.chain, lista.system, lista.firstBlock) == ("bsc", "moolah", 48_172_369))
     let market = try #require(Bytes32("0x" + String(repeating: "ab", count: 32)))
@@ -137,7 +137,12 @@ final class ScratchDirectory {
     let shown = configuration.settings.first { $0.field == "chains.bsc.agree_logs" }
     #expect(shown?.value == "2")
     let age = configuration.settings.filter { $0.field.hasSuffix("max_head_age_seconds") }
-    #expect(age.map(\.value) == ["90", "none"])
+    #expect(age.map(\.value) == ["90", "1200"])
+  }
+
+  @Test func zeroLetsTheNewestBlockBeOfAnyAge() throws {
+    let text = Self.whole.replacing("\"window_blocks\": 500", with: "\"max_head_age_seconds\": 0")
+    #expect(try load(text).chains[0].maxHeadAgeSeconds == nil)
   }
 
   @Test func aMarketListedInExcludeIsNotJudged() throws {
@@ -195,9 +200,9 @@ final class ScratchDirectory {
       "plimsoll.json: chains.bsc.agree_prices: \"0\": must be a whole number from 1 to 16"
     ),
     (
-      "\"window_blocks\": 500", "\"max_head_age_seconds\": 0",
-      "plimsoll.json: chains.bsc.max_head_age_seconds: \"0\": must be a whole number from 1 to "
-        + "31536000"
+      "\"window_blocks\": 500", "\"max_head_age_seconds\": 31536001",
+      "plimsoll.json: chains.bsc.max_head_age_seconds: \"31536001\": must be a whole number "
+        + "from 0 to 31536000"
     ),
     ("\"chain_id\": 56,", "", "plimsoll.json: chains.bsc.chain_id: is missing"),
     (

@@ -149,6 +149,8 @@ def configuration(folder: Path, rpc: str, story: Story) -> Path:
                 "chain_id": story.chain.chain_id,
                 "endpoints": [{"name": "story", "url": rpc}],
                 "multicall": sig.MULTICALL3_ADDRESS,
+                # The story is older than the machine's clock.
+                "max_head_age_seconds": 0,
             }
         },
         "deployments": {
