@@ -16,6 +16,8 @@ extension Consumption {
       if late.ranges > 0 { tell(.declaredLate(ranges: late.ranges)) }
       if late.contradicted > 0 { tell(.contradicted(count: late.contradicted, next: nil)) }
       try follower.mendDeclared(head: head)
+    } else {
+      try follower.lookAtDeclarations()
     }
     try goOnDeclared(head: head)
     if orders.commits { try follower.mendDeclared(head: head) }

@@ -49,12 +49,21 @@ extension Follower {
       // Read again: the chain may have been reorganised since.
       let valid = try declarations(from: noted, to: now, in: tx)
       late.contradicted = try suspect(valid, against: told, in: begin...block, in: tx)
+      try openUntold(valid, told, in: begin...block, in: tx)
+      if valid.count >= Declarations.readMax {
+        try openRest(from: noted, to: now, in: begin...block, in: tx)
+      }
       let believed = valid.filter { told[$0.blocks.upperBound] == $0.end }
       late.ranges = believed.count
-      return try read(believed, in: begin...block, head: head, in: tx)
+      return try read(believed, in: begin...block, of: watched, head: head, in: tx)
     }
     horizon = now
     return late
+  }
+
+  /// Believes what can be believed by now, and takes no note of it.
+  mutating func lookAtDeclarations() throws {
+    horizon = try db.transaction(.readOnly) { tx in try Declarations.horizon(in: tx) }
   }
 
   /// Declarations that reach into blocks that were applied.
@@ -86,16 +95,48 @@ extension Follower {
     return contradicted.count
   }
 
-  /// Derives the markets that have events in declared parts of some blocks, which then are
-  /// verified.
-  private func read(
-    _ declarations: [Declaration], in blocks: ClosedRange<UInt64>, head: UInt64,
+  /// Opens the applied parts of declarations that the node can neither confirm nor contradict yet:
+  /// they are noted now, and nobody would look at them again.
+  private func openUntold(
+    _ declarations: [Declaration], _ told: [UInt64: Bytes32], in blocks: ClosedRange<UInt64>,
     in tx: borrowing Transaction
+  ) throws {
+    for declaration in declarations where declaration.blocks.overlaps(blocks) {
+      guard told[declaration.blocks.upperBound] == nil else { continue }
+      try Ledger.note(
+        LedgerRange(
+          declaration.blocks.clamped(to: blocks), .missing,
+          reason: "declared again; the node does not have block \(declaration.blocks.upperBound) "
+            + "yet"),
+        of: versions(of: filters, coveredBy: watched.filter { declaration.covers([$0]) }),
+        deployment: deployment.id, in: tx)
+    }
+  }
+
+  /// Opens what was declared besides the declarations that are looked at together.
+  private func openRest(
+    from old: Int64, to new: Int64, in blocks: ClosedRange<UInt64>, in tx: borrowing Transaction
+  ) throws {
+    let rest = try Declarations.rest(
+      into: blocks, from: old, to: new, chainID: deployment.chainID, in: tx)
+    for part in rest {
+      try Ledger.note(
+        LedgerRange(part, .missing, reason: "declared again, and not read yet"),
+        of: Set(filters.values), deployment: deployment.id, in: tx)
+    }
+  }
+
+  /// Derives the markets that have events of these contracts in declared parts of some blocks,
+  /// which then are verified.
+  private func read(
+    _ declarations: [Declaration], in blocks: ClosedRange<UInt64>, of contracts: Set<Address>,
+    head: UInt64, in tx: borrowing Transaction
   ) throws -> Cursor {
     var markets: Set<Bytes32>? = []
     for declaration in declarations where declaration.blocks.overlaps(blocks) {
       let part = declaration.blocks.clamped(to: blocks)
-      let covered = watched.filter { declaration.covers([$0]) }
+      let covered = contracts.filter { declaration.covers([$0]) }
+      if covered.isEmpty { continue }
       try EventStore.forEachLog(
         of: covered, chainID: deployment.chainID, from: part.lowerBound,
         through: part.upperBound, in: tx
@@ -129,25 +170,65 @@ extension Follower {
 
   /// Reads open ranges again as far as they are declared.
   public mutating func mendDeclared(head: UInt64) throws {
-    let open = try open()
-    guard let first = open.map(\.range.blocks.lowerBound).min(),
-      let last = open.map(\.range.blocks.upperBound).max()
-    else { return }
-    let declared = try db.transaction(.readOnly) { tx in
+    let open = Dictionary(grouping: try open(), by: \.range.blocks)
+    for blocks in open.keys.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+      let versions = Set((open[blocks] ?? []).map(\.filterVersion))
+      var next = blocks.lowerBound
+      while next <= blocks.upperBound {
+        guard
+          let last = try mendDeclared(next...blocks.upperBound, of: versions, head: head)
+        else { break }
+        next = last + 1
+      }
+    }
+  }
+
+  /// Reads the first part of an open range again, as far as its declarations are looked at
+  /// together.
+  ///
+  /// A filter version is only closed by a declaration of all its contracts. One that says nothing
+  /// of it would make every run derive the same markets for nothing.
+  ///
+  /// - Returns: the last block that was looked at; nil if that is none.
+  private mutating func mendDeclared(
+    _ blocks: ClosedRange<UInt64>, of versions: Set<Int32>, head: UInt64
+  ) throws -> UInt64? {
+    let found = try db.transaction(.readOnly) { tx in
       try Declarations.reaching(
-        into: first...last, to: horizon, chainID: deployment.chainID, in: tx)
+        into: blocks, to: horizon, chainID: deployment.chainID, in: tx)
     }
-    let told = try headers(at: declared, head: head)
-    for blocks in Set(open.map(\.range.blocks)) {
-      let about = declared.filter { $0.blocks.overlaps(blocks) }
-      // One that the node contradicts, or cannot confirm, keeps the blocks open.
-      guard !about.isEmpty, about.allSatisfy({ told[$0.blocks.upperBound] == $0.end }) else {
-        continue
-      }
-      cursor = try write(.repeatableRead) { tx in
-        try read(about, in: blocks, head: head, in: tx)
-      }
+    guard let part = Self.part(of: blocks, completeIn: found) else { return nil }
+    let contracts = Dictionary(grouping: filters.filter { versions.contains($0.value) }.keys) {
+      filters[$0]
+    }.values.map { Set($0) }
+    let about = found.filter { declaration in
+      declaration.blocks.overlaps(part)
+        && contracts.contains { $0.contains { declaration.covers([$0]) } }
     }
+    let closed = contracts.filter { version in about.contains { $0.covers(version) } }
+    if closed.isEmpty { return part.upperBound }
+    let told = try headers(at: about, head: head)
+    // One that the node contradicts, or cannot confirm, keeps the blocks open.
+    guard about.allSatisfy({ told[$0.blocks.upperBound] == $0.end }) else {
+      return part.upperBound
+    }
+    cursor = try write(.repeatableRead) { tx in
+      try read(
+        about.filter { declaration in closed.contains { declaration.covers($0) } }, in: part,
+        of: closed.reduce(into: []) { $0.formUnion($1) }, head: head, in: tx)
+    }
+    return part.upperBound
+  }
+
+  /// The first blocks of a range of which these are all declarations; nil if there is no such
+  /// block.
+  private static func part(
+    of blocks: ClosedRange<UInt64>, completeIn found: [Declaration]
+  ) -> ClosedRange<UInt64>? {
+    guard found.count >= Declarations.readMax, let last = found.last else { return blocks }
+    // More may begin where the last one does.
+    guard last.blocks.lowerBound > blocks.lowerBound else { return nil }
+    return blocks.lowerBound...min(blocks.upperBound, last.blocks.lowerBound - 1)
   }
 
   /// What the node has at the ends of declarations, as far as its head.

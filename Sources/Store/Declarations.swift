@@ -24,7 +24,7 @@ public struct Declaration: Sendable, Equatable {
 /// the stored canonical chain is void.
 public enum Declarations {
   /// Declarations that are looked at together.
-  static let readMax = 10_000
+  public static let readMax = 10_000
 
   /// The oldest transaction that is running.
   public static func horizon(in tx: borrowing Transaction) throws -> Int64 {
@@ -87,6 +87,32 @@ public enum Declarations {
         end: try row.get(2, Bytes32.self),
         addresses: try row.get(3, [Address]?.self).map(Set.init))
     }
+  }
+
+  /// The blocks of a range that declarations between two horizons reach into, without the first
+  /// ten thousand of them in the order of `reaching`; ascending.
+  public static func rest(
+    into blocks: ClosedRange<UInt64>, from old: Int64, to new: Int64, chainID: UInt64,
+    in tx: borrowing Transaction
+  ) throws -> [ClosedRange<UInt64>] {
+    try tx.query(
+      """
+      select lower(part), upper(part) - 1 from (
+        select unnest(range_agg(int8range(greatest(from_block, \(blocks.lowerBound)::bigint),
+          least(to_block, \(blocks.upperBound)), '[]'))) as part
+        from (
+          select d.from_block, d.to_block from declared_range d
+          join block b on b.chain_id = d.chain_id and b.number = d.to_block
+            and b.hash = d.to_hash and b.canonical
+          where d.chain_id = \(chainID) and d.to_block >= \(blocks.lowerBound)
+            and d.from_block <= \(blocks.upperBound)
+            and d.declared_xid > \(String(old))::text::xid8
+            and d.declared_xid <= \(String(new))::text::xid8
+          order by d.from_block, d.to_block offset \(Int64(readMax))
+        ) late
+      ) parts order by part
+      """
+    ).map { try $0.get(0, UInt64.self)...$0.get(1, UInt64.self) }
   }
 
   /// The first block of a range with an event that a transaction wrote which is not older than

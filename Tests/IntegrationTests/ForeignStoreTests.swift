@@ -163,6 +163,67 @@ import Testing
     try story.checkAgainstACleanRun()
   }
 
+  /// The steady state of an indexer that knows nothing of a revealed contract.
+  @Test func aContractThatIsNotDeclaredCostsNothingEachRun() throws {
+    let story = try ForeignStory(seed: 824, shape: "moolah")
+    try story.chain.advance(40)
+    let head = try story.head()
+    let core = try #require(Address(story.chain.core))
+    try Indexer(story, 1...head, of: [core]).finish()
+    try story.run(until: "open_ranges", exit: 1)
+    let before = try story.revision()
+    let again = try story.program.run("consume-events")
+    #expect(again.exit == 1, "\(again.errors)")
+    #expect(try story.revision() == before)
+  }
+
+  /// A declaration that reaches beyond what the node has is taken note of once, and what it says of
+  /// blocks that were applied must not be forgotten with it.
+  @Test func whatIsDeclaredBeyondTheNodeIsOpenUntilTheNodeHasIt() throws {
+    let story = try ForeignStory(seed: 825, shape: "moolah")
+    try story.chain.advance(40)
+    let head = try story.head()
+    try Indexer(story, 1...head - 4, without: head - 9...head - 5).finish()
+    for _ in 0..<200 where try story.cursor() != Int64(head) - 4 {
+      _ = try story.program.run("consume-events")
+    }
+    try story.chain.ask(["do": "fault", "lag": 2, "count": -1])
+    try Indexer(story, head - 9...head).finish()
+    try story.waitUntilSettled()
+    try story.run(until: "open_ranges", exit: 1)
+    try story.chain.ask(["do": "fault", "clear": true])
+    for _ in 0..<200 where try story.cursor() != Int64(head) {
+      _ = try story.program.run("consume-events")
+    }
+    try story.program.succeed("consume-events")
+    try story.checkAgainstTheContract()
+    try story.checkAgainstACleanRun()
+  }
+
+  @Test func moreDeclarationsThanAreLookedAtTogetherAreAllReadAgain() throws {
+    let story = try ForeignStory(seed: 826, shape: "moolah")
+    try story.chain.advance(40)
+    let head = try story.head()
+    try Indexer(story, 1...head, without: head - 5...head).finish()
+    for _ in 0..<200 where try story.cursor() != Int64(head) {
+      _ = try story.program.run("consume-events")
+    }
+    // Ten thousand about the first block come before the one that matters.
+    try story.db.transaction { tx in
+      try tx.execute(
+        """
+        insert into declared_range (chain_id, from_block, to_block, to_hash)
+        select chain_id, 1, 1, hash from block, generate_series(1, 10000)
+        where number = 1 and canonical
+        """)
+    }
+    try Indexer(story, head - 5...head).finish()
+    try story.waitUntilSettled()
+    try story.run(until: "ranges_declared_late", exit: 0)
+    try story.checkAgainstTheContract()
+    try story.checkAgainstACleanRun()
+  }
+
   @Test func aDeclarationThatLeavesTheContractOutIsNone() throws {
     let story = try ForeignStory(seed: 822, shape: "moolah")
     try story.chain.advance(10)
@@ -412,6 +473,11 @@ final class ForeignStory {
 
   func cursor() throws -> Int64? {
     try value("select block_number from cursor where job = 'consume-events'")
+  }
+
+  /// How often the mirror was written.
+  func revision() throws -> Int64? {
+    try value("select revision from cursor where job = 'consume-events'")
   }
 
   /// How often the node was asked for logs, the test's own questions left out.
