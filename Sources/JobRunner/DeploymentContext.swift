@@ -98,6 +98,6 @@ extension DeploymentConfiguration {
   /// Whether the database knows it by this name, with the same values.
   func isStored(as stored: StoredDeployment, chainID: UInt64) -> Bool {
     stored.name == name && stored.chainID == chainID && stored.system == system
-      && stored.address == address
+      && stored.address == address && stored.firstBlock == firstBlock
   }
 }

@@ -3,7 +3,7 @@ import Postgres
 
 /// Table `deployment`: one contract of a system on one chain.
 public enum Deployments {
-  /// The key of the deployment, which is added when it is new.
+  /// The key of the deployment, which is added when it is new; its first block may change.
   ///
   /// - Throws: `DeploymentError.taken` if the name stands for another contract, or the contract has
   ///   another name.
@@ -12,12 +12,18 @@ public enum Deployments {
     in tx: borrowing Transaction
   ) throws -> Int32 {
     func known() throws -> Int32? {
-      try tx.query(
+      let rows = try tx.query(
         """
-        select id from deployment where name = \(name) and chain_id = \(chainID)
+        select id, first_block from deployment where name = \(name) and chain_id = \(chainID)
           and system = \(system) and address = \(address)
-        """
-      ).first?.get(0, Int32.self)
+        """)
+      guard let row = rows.first else { return nil }
+      let id = try row.get(0, Int32.self)
+      // What is complete is judged from there on (view completeness).
+      if try row.get(1, UInt64.self) != firstBlock {
+        try tx.execute("update deployment set first_block = \(firstBlock) where id = \(id)")
+      }
+      return id
     }
     if let id = try known() { return id }
     let added = try tx.query(
@@ -33,7 +39,8 @@ public enum Deployments {
   }
 
   /// The statement that reads all deployments, for `stored`.
-  public static let all: SQL = "select id, name, chain_id, system, address from deployment"
+  public static let all: SQL =
+    "select id, name, chain_id, system, address, first_block from deployment"
 
   /// The deployments that `all` has read.
   public static func stored(_ rows: Rows) throws(PostgresError) -> [StoredDeployment] {
@@ -42,7 +49,7 @@ public enum Deployments {
       found.append(
         StoredDeployment(
           id: try row.get(0), name: try row.get(1), chainID: try row.get(2),
-          system: try row.get(3), address: try row.get(4)))
+          system: try row.get(3), address: try row.get(4), firstBlock: try row.get(5)))
     }
     return found
   }
@@ -75,13 +82,14 @@ public enum Deployments {
   }
 }
 
-/// A deployment as the database knows it. Its values never change.
+/// A deployment as the database knows it. Only its first block may change.
 public struct StoredDeployment: Sendable, Equatable {
   public let id: Int32
   public let name: String
   public let chainID: UInt64
   public let system: String
   public let address: Address
+  public let firstBlock: UInt64
 }
 
 /// Why a deployment of the configuration is not the one of the database.

@@ -13,11 +13,12 @@ import Testing
 
   private func register(
     _ name: String, chainID: UInt64 = Ground.chainID, system: String = "moolah",
-    address: Address = Ground.core, on db: Connection? = nil
+    address: Address = Ground.core, firstBlock: UInt64 = 10, on db: Connection? = nil
   ) throws -> Int32 {
     try (db ?? ground.db).transaction { tx in
       try Deployments.register(
-        name: name, chainID: chainID, system: system, address: address, firstBlock: 10, in: tx)
+        name: name, chainID: chainID, system: system, address: address, firstBlock: firstBlock,
+        in: tx)
     }
   }
 
@@ -38,6 +39,12 @@ import Testing
     #expect(stored.first?.chainID == Ground.chainID)
     #expect(stored.first?.system == "moolah")
     #expect(stored.first?.address == Ground.core)
+  }
+
+  /// What is complete is judged from the first block on.
+  @Test func takesTheFirstBlockThatWasStatedLast() throws {
+    #expect(try register("core", firstBlock: 4) == ground.deployment)
+    #expect(try ground.value(Int.self, "select first_block::int8 from deployment") == 4)
   }
 
   @Test func isNilUntilItIsRegistered() throws {
