@@ -35,7 +35,7 @@ public struct ConsumeEvents: Job {
       .init("--max-blocks N", "go on by at most this many blocks per deployment"),
       .init("--window N", "blocks per transaction (default: window_blocks of the chain)"),
       .init("--retry-set-aside", "try markets set aside again, however often they failed"),
-      .init("--apply", "apply only events that fetch-events has stored; ask for no logs"),
+      .init("--apply", "apply only what fetch-events has stored; ask for logs of open ranges only"),
       .init("--retry-open", "read open ranges again, however often that was done"),
       .init("--accept-open", "take what is open in the range given as complete; reads nothing"),
       .init("--bootstrap-at N", "begin with the state of this block instead of at first_block"),
@@ -132,7 +132,8 @@ public struct ConsumeEvents: Job {
       chain: target.chain, db: context.database, writer: writer)
 
     if acceptsOpen { return try accept(&follower, in: context, into: &report) }
-    let greeting = try target.chain.greet(at: follower.cursor.block)
+    let start = follower.cursor
+    let greeting = try target.chain.greet(at: start.block, hash: start.hash)
     let head = greeting.head
     if greeting.isStale { report.add(.staleHead(of: target, head)) }
     guard try begin(&follower, head: head.number, of: target, in: context, into: &report) else {
@@ -140,6 +141,10 @@ public struct ConsumeEvents: Job {
     }
     try follow(&follower, greeting, of: target, in: context, into: &report)
     context.tellNotices(of: try target.chain, into: &report)
+    if let failure = Failure.heldUp(target, greeting, from: start.block, to: follower.cursor.block)
+    {
+      report.add(failure)
+    }
     try account(for: follower, head: head.number, in: context, into: &report)
   }
 

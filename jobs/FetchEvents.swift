@@ -122,6 +122,11 @@ public struct FetchEvents: Job {
           found += 1
           tell(step, into: &report)
         }
+        if let obstacle = read.obstacle {
+          context.log.warning("blocks were not kept", ["error": "\(obstacle)"])
+          report.count("pieces_not_kept")
+          report.worsen(to: .itemFailures)
+        }
         context.progress.reach(next - blocks.lowerBound)
       } catch CursorError.moved where attempts < Self.attemptsMax {
         attempts += 1

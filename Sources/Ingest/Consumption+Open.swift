@@ -18,7 +18,6 @@ extension Consumption {
 
   private mutating func mend(_ open: Ledger.OpenRange, head: UInt64) throws {
     var rest = open
-    var shared: Set<Bytes32> = []
     while true {
       if isStopping() {
         tell(.stopped)
@@ -27,9 +26,8 @@ extension Consumption {
       let read: ClosedRange<UInt64>
       do {
         let mended = try follower.mend(rest, head: head)
-        tell(.mended(mended.step))
-        shared.formUnion(mended.shared)
-        read = mended.step.range
+        tell(.mended(mended))
+        read = mended.range
       } catch  where Self.isAboutOneRange(error) {
         tell(.unreadable("\(error)"))
         read = try follower.noteFailure("\(error)", of: rest)
@@ -37,7 +35,7 @@ extension Consumption {
       guard read.upperBound < open.range.blocks.upperBound else { break }
       rest.range.blocks = read.upperBound + 1...open.range.blocks.upperBound
     }
-    if !shared.isEmpty { try follower.derive(shared, head: head) }
+    try follower.deriveShared(head: head)
   }
 
   /// Whether other ranges may well be read although this one cannot.

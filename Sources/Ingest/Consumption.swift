@@ -70,15 +70,13 @@ public struct Consumption<System: OnChainSystem> {
     first = max(first, follower.begin)
     guard first < follower.next else { return }
     let last = min(orders.last ?? .max, follower.next - 1)
-    var shared: Set<Bytes32> = []
     while first <= last, !isStopping() {
       let filled = try follower.fillIn(
         from: first, through: last, head: head, commit: orders.commits)
-      tell(.filledIn(filled.step))
-      shared.formUnion(filled.shared)
-      first = filled.step.range.upperBound + 1
+      tell(.filledIn(filled))
+      first = filled.range.upperBound + 1
     }
-    if !shared.isEmpty, orders.commits { try follower.derive(shared, head: head) }
+    try follower.deriveShared(head: head)
     if first <= last { tell(.stopped) }
   }
 

@@ -31,11 +31,14 @@ public struct Fetcher<System: OnChainSystem> {
 
   /// Fetches the first piece of `blocks` that belongs to the shard and is not verified.
   ///
-  /// - Returns: the first block that was not looked at, and what was read; nil when nothing is
-  ///   left.
+  /// A stored block that the chain has left, as a deployment leaves it that is paused, is taken off
+  /// the chain if that can be proved; if not, the piece is left to the follower.
+  ///
+  /// - Returns: the first block that was not looked at, what was read, and why a piece was not
+  ///   kept; nil when nothing is left.
   public func fetch(
     in blocks: ClosedRange<UInt64>
-  ) throws -> (next: UInt64, step: Step?)? {
+  ) throws -> (next: UInt64, step: Step?, obstacle: IngestError?)? {
     guard let piece = shard.piece(of: blocks) else { return nil }
     let (cursor, open) = try db.transaction(.readOnly) { tx in
       let filters = try known(in: tx)
@@ -44,16 +47,21 @@ public struct Fetcher<System: OnChainSystem> {
         try Ledger.unverified(in: piece, among: filters, of: deployment.id, in: tx)
       )
     }
-    if let block = cursor.block, block >= piece.lowerBound { return (block + 1, nil) }
-    guard !open.isEmpty else { return (piece.upperBound + 1, nil) }
+    if let block = cursor.block, block >= piece.lowerBound { return (block + 1, nil, nil) }
+    guard !open.isEmpty else { return (piece.upperBound + 1, nil, nil) }
     var walk = WindowWalk(
       system: system, deployment: deployment, limits: limits, chain: chain,
       everyHeaderFrom: .max, watched: open, parent: nil)
     let read = try walk.read(from: piece.lowerBound, through: piece.upperBound)
     // The link to what another shard has fetched: its last block is our first one's parent.
     let before = piece.lowerBound > 0 ? try chain.header(number: piece.lowerBound - 1) : nil
-    let isKept = try keep(read, before: before)
-    return (read.window.range.upperBound + 1, isKept ? Step(read.window, applied: .init()) : nil)
+    let next = read.window.range.upperBound + 1
+    do {
+      let isKept = try keep(read, before: before)
+      return (next, isKept ? Step(read.window, applied: .init()) : nil, nil)
+    } catch let error as IngestError {
+      return (next, nil, error)
+    }
   }
 
   /// The contracts to read; before anything was read, those that the system begins with.
@@ -68,6 +76,10 @@ public struct Fetcher<System: OnChainSystem> {
   /// an event that came now would be in no mirror.
   private func keep(_ read: ReadWindow, before: BlockHeader?) throws -> Bool {
     let window = read.window
+    let headers = (before.map { [$0] } ?? []) + window.headers
+    let left = try LeftBehind(
+      chain: chain, db: db, chainID: deployment.chainID, blocksMax: limits.windowBlocks
+    ).find(contradicting: headers, through: window.range.upperBound)
     return try db.transaction { tx in
       // The cursor first and the ledger after it, as the follower does: so they cannot deadlock.
       let cursor = try Cursor.read(Follower<System>.job, of: deployment.id, in: tx)
@@ -80,7 +92,7 @@ public struct Fetcher<System: OnChainSystem> {
         throw CursorError.moved
       }
       if let block = cursor.block, block >= window.range.lowerBound { return false }
-      let headers = (before.map { [$0] } ?? []) + window.headers
+      try Blocks.orphan(left, chainID: deployment.chainID, in: tx)
       if let block = try Blocks.contradicted(by: headers, chainID: deployment.chainID, in: tx) {
         throw IngestError.contradiction(block: block)
       }

@@ -104,17 +104,14 @@ extension Follower {
 
   /// Reads the first window of an open range again; late events are added and derived.
   ///
-  /// - Returns: what was read, less than the range if the window is smaller, and the markets of
-  ///   logs that others may have stored: to be derived when the range is done.
-  public mutating func mend(
-    _ open: Ledger.OpenRange, head: UInt64
-  ) throws -> (step: Step, shared: Set<Bytes32>) {
+  /// Has to be followed by `deriveShared` when the range is done.
+  ///
+  /// - Returns: what was read, less than the range if the window is smaller.
+  public mutating func mend(_ open: Ledger.OpenRange, head: UInt64) throws -> Step {
     let addresses = Set(filters.filter { $0.value == open.filterVersion }.keys)
     let isInDoubt = open.range.state == .suspect
-    // Blocks of a whole run, of which nothing says that their own headers tell more.
-    let isWide =
-      [Vouched.reason, Vouched.creationMissing].contains(open.range.reason)
-      && UInt64(open.range.blocks.count) > limits.windowBlocks
+    // Blocks of a whole run or history, of which nothing says that their own headers tell more.
+    let isWide = UInt64(open.range.blocks.count) > limits.windowBlocks
     return try readAgain(
       open.range.blocks, of: addresses, attempts: open.range.attempts, isInDoubt: isInDoubt,
       everyHeader: isInDoubt && !isWide, caught: open.range.caughtEndpoint, head: head)
@@ -135,81 +132,5 @@ extension Follower {
       }
       return cursor
     }
-  }
-
-  /// Reads blocks below the cursor again and adds what was missed.
-  ///
-  /// A log of a contract that other deployments watch as well may be stored and yet be missing
-  /// here, so the markets of such logs are returned, to be derived when the range is done.
-  public mutating func fillIn(
-    from first: UInt64, through last: UInt64, head: UInt64, commit: Bool = true
-  ) throws -> (step: Step, shared: Set<Bytes32>) {
-    try readAgain(first...last, of: watched, attempts: 0, head: head, commit: commit)
-  }
-
-  /// Markets with late events are derived again, in the same transaction: a late event is late only
-  /// once.
-  private mutating func readAgain(
-    _ blocks: ClosedRange<UInt64>, of addresses: Set<Address>, attempts: Int,
-    isInDoubt: Bool = false, everyHeader: Bool = false, caught: String? = nil, head: UInt64,
-    commit: Bool = true
-  ) throws -> (step: Step, shared: Set<Bytes32>) {
-    // Every header where blocks are in doubt or few, or where they may still be taken back.
-    let isShort = everyHeader || blocks.upperBound - blocks.lowerBound < limits.reorg
-    var walk = WindowWalk(
-      system: system, deployment: deployment, limits: limits, chain: chain,
-      everyHeaderFrom: isShort ? blocks.lowerBound : limits.finality(of: head),
-      watched: addresses, parent: nil)
-    let isOneOfMany = caught.map(chain.leave) ?? false
-    let read = try walk.read(from: blocks.lowerBound, through: blocks.upperBound)
-    var window = read.window
-    if let caught, isOneOfMany, chain.endpointName == caught {
-      // The others would not answer, and whoever was caught cannot clear itself.
-      window.doubts.append(Doubt(blocks: window.range, reason: .withheld, endpoint: caught))
-    }
-    var late: [Log] = []
-    var all = filters
-    var covered: Set<Int32> = []
-    cursor = try write(commit: commit) { tx in
-      if let block = try Blocks.contradicted(
-        by: window.headers, chainID: deployment.chainID, in: tx)
-      {
-        throw IngestError.contradiction(block: block)
-      }
-      try Blocks.append(window.headers, chainID: deployment.chainID, in: tx)
-      let replaced = try EventStore.takeChanged(
-        by: window.logs, chainID: deployment.chainID, in: tx)
-      if !replaced.isEmpty {
-        // One of the two answers is a lie, and nothing here says which: until it is told twice.
-        window.doubts.append(
-          Doubt(blocks: window.range, reason: .changed, endpoint: chain.endpointName))
-      }
-      late = try EventStore.appendNew(window.logs, chainID: deployment.chainID, in: tx)
-      let revealed = read.watched.subtracting(watched)
-      if !revealed.isEmpty, let block = cursor.block {
-        all = try list(revealed, among: filters, missing: block, in: tx)
-      }
-      covered = versions(of: all, coveredBy: read.watched)
-      try Ledger.note(
-        window, of: covered, attempts: attempts, deployment: deployment.id, in: tx)
-      if late.isEmpty { return cursor }
-      try system.note(late: late, of: deployment, in: tx)
-      // With the logs of contracts that the late events have revealed.
-      var listed = self
-      listed.filters = all
-      return try listed.derive(
-        system.markets(concernedBy: late + replaced), head: head, in: tx)
-    }
-    if commit {
-      filters = all
-      changes.noteReadAgain(
-        RunChanges.LedgerPart(
-          blocks: window.range, versions: covered, attempts: attempts + 1, isInDoubt: isInDoubt),
-        late: late)
-    }
-    var applied = ApplyReport()
-    applied.applied = late.count
-    let shared = window.logs.filter { $0.address != deployment.address }
-    return (Step(window, applied: applied), system.markets(concernedBy: shared) ?? [])
   }
 }

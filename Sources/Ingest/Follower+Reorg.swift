@@ -8,8 +8,11 @@ import Systems
 extension Follower {
   /// Takes back what the chain has taken back; without `commit` it only tells what it would.
   ///
-  /// `stored` is the chain's block of the cursor's number, if it was asked for already. Throws
-  /// `IngestError.reorgTooDeep` if no common block is stored within the limit.
+  /// `stored` is the chain's block of the cursor's number, if it was asked for already. Blocks are
+  /// taken back on the word of two endpoints, or of as many as must agree, where there are as many.
+  ///
+  /// - Throws: `IngestError.reorgTooDeep` if no common block is stored within the limit, and
+  ///   `ChainError.forked` if endpoints lead to different ones.
   public mutating func reconcile(
     head: BlockHeader, stored: BlockHeader? = nil, commit: Bool = true
   ) throws -> Reconciliation {
@@ -26,13 +29,30 @@ extension Follower {
     if let lowest = own.last, head.number < lowest.number {
       return .nodeBehind(by: block - head.number)
     }
-    let theirs = try chain.headers(numbers: own.map(\.number).filter { $0 <= head.number })
-    let onChain = Dictionary(
-      theirs.map { ($0.number, $0.hash) }, uniquingKeysWith: { first, _ in first })
-    let ancestor = own.first { onChain[$0.number] == $0.hash }
+    let common = try common(of: own, through: head.number)
     // A node that is behind, but on our chain, takes nothing back.
-    if ancestor?.number == head.number { return .nodeBehind(by: block - head.number) }
-    return try takeBack(own, to: ancestor, commit: commit)
+    guard let common, common != .block(head.number) else {
+      return .nodeBehind(by: block - head.number)
+    }
+    if common == .block(block) { return .unchanged }
+    return try takeBack(
+      own, to: own.first { common == .block($0.number) }, commit: commit)
+  }
+
+  /// Where our own blocks and the chain part; nil if no endpoint can tell.
+  private func common(
+    of own: [(number: UInt64, hash: Bytes32)], through last: UInt64
+  ) throws(ChainError) -> Common? {
+    let own = own.filter { $0.number <= last }
+    return try chain.agreed(on: own.map(\.number)) { theirs in
+      let onChain = Dictionary(
+        theirs.map { ($0.number, $0.hash) }, uniquingKeysWith: { first, _ in first })
+      guard let newest = theirs.map(\.number).max() else { return nil }
+      let ancestor = own.first { onChain[$0.number] == $0.hash }?.number
+      // One that has nothing above the common block cannot know that it is the last.
+      if newest == ancestor, newest != own.first?.number { return nil }
+      return ancestor.map(Common.block) ?? .noBlock
+    }
   }
 
   /// Takes back the blocks of the deployment's own chain above the common one; nil: all.
@@ -81,6 +101,19 @@ extension Follower {
     guard let block = cursor.block, let hash = cursor.hash else { return [] }
     return try Blocks.ancestry(
       of: hash, number: block, limit: Int(limits.reorg), chainID: deployment.chainID, in: tx)
+  }
+}
+
+/// The newest block that is ours and the chain's.
+private enum Common: Equatable, CustomStringConvertible {
+  case block(UInt64)
+  case noBlock
+
+  var description: String {
+    switch self {
+    case .block(let number): "block \(number) is the last common one"
+    case .noBlock: "no block within the limit is a common one"
+    }
   }
 }
 

@@ -76,12 +76,25 @@ extension Follower {
   private func narrowed(
     _ states: [FieldState], multicall: Address
   ) throws -> (right: Int, wrong: Int) {
-    var right = -1
-    var wrong = states.count
-    while wrong - right > 1 {
-      let middle = (right + wrong) / 2
-      guard let isRight = try isRight(states[middle], multicall: multicall) else { break }
-      if isRight { right = middle } else { wrong = middle }
+    try Self.lastRightAndFirstWrong(of: states.count) { index in
+      try isRight(states[index], multicall: multicall)
+    }
+  }
+
+  /// Of so many states, the last that is known to be right and the first that is known to be wrong;
+  /// -1 and the count where none is. Of what nobody can tell any more the newer half is looked at:
+  /// nodes forget old states first.
+  static func lastRightAndFirstWrong(
+    of count: Int, _ isRight: (Int) throws -> Bool?
+  ) rethrows -> (right: Int, wrong: Int) {
+    var (lowest, right, wrong) = (-1, -1, count)
+    while wrong - lowest > 1 {
+      let middle = lowest + (wrong - lowest) / 2
+      switch try isRight(middle) {
+      case true?: (lowest, right) = (middle, middle)
+      case false?: wrong = middle
+      case nil: lowest = middle
+      }
     }
     return (right, wrong)
   }

@@ -30,6 +30,8 @@ public struct Follower<System: OnChainSystem> {
   var isBeginningProved = false
   /// What this follower has read and changed.
   var changes = RunChanges()
+  /// What it has read again and not derived yet.
+  var underived = Underived()
   /// The transaction below which every declaration of a foreign indexer was taken note of.
   var horizon: Int64 = 0
 
@@ -121,10 +123,12 @@ public struct Follower<System: OnChainSystem> {
     var stored: System.Mirror?
     cursor = try write(commit: commit) { tx in
       try checkHeaders(of: read, in: tx)
+      let headers = read.headersBefore + window.headers
+      let isShared = try EventStore.holdsAny(
+        in: window.range, chainID: deployment.chainID, in: tx)
       // Others may have stored events of these blocks: they are applied with those of the window.
-      if try EventStore.holdsAny(in: window.range, chainID: deployment.chainID, in: tx) {
-        try Blocks.append(
-          read.headersBefore + window.headers, chainID: deployment.chainID, in: tx)
+      if isShared {
+        try append(headers, in: tx)
         (read, times) = try union(of: read, in: tx)
       }
       let logs = read.window.logs
@@ -137,8 +141,7 @@ public struct Follower<System: OnChainSystem> {
           logs, of: deployment, times: logTimes, finality: finality, to: &mirror)
       }
       defer { applying.wait() }
-      try Blocks.append(
-        read.headersBefore + window.headers, chainID: deployment.chainID, in: tx)
+      if !isShared { try append(headers, in: tx) }
       _ = try EventStore.append(logs, chainID: deployment.chainID, in: tx)
       try applying.get()
       try checkBeginning(applied, in: tx)
@@ -152,6 +155,8 @@ public struct Follower<System: OnChainSystem> {
     if commit {
       keep(stored.take())
       self.filters = filters
+      // What only stored events have revealed was not asked for.
+      unlisted.formUnion(system.addresses(revealedBy: read.window.logs, of: deployment))
       unlisted.subtract(filters.keys)
       changes.noteRead(read.window.range, read.window.logs, applied)
     }
@@ -166,20 +171,27 @@ public struct Follower<System: OnChainSystem> {
     var read = read
     var times = BlockTimes(
       read.window.headers.map { ($0.number, $0.timestamp) }, uniquingKeysWith: { one, _ in one })
+    let (lacking, storedTimes) = try stored(lackedBy: read, in: tx)
+    if lacking.isEmpty { return (read, times) }
+    read.window.logs = (read.window.logs + lacking).sorted {
+      ($0.blockNumber, $0.logIndex) < ($1.blockNumber, $1.logIndex)
+    }
+    read.doubtAsWithheld()
+    times.merge(storedTimes) { one, _ in one }
+    return (read, times)
+  }
+
+  /// The canonical events of a window's blocks and contracts that are stored and that it lacks.
+  func stored(
+    lackedBy read: ReadWindow, in tx: borrowing Transaction
+  ) throws -> (logs: [Log], times: BlockTimes) {
     let stored = try EventStore.logs(
       of: read.watched, in: read.window.range, chainID: deployment.chainID, tx: tx)
     let given = Set(read.window.logs.map { LogPlace(block: $0.blockNumber, index: $0.logIndex) })
     let lacking = stored.logs.filter {
       !given.contains(LogPlace(block: $0.blockNumber, index: $0.logIndex))
     }
-    if lacking.isEmpty { return (read, times) }
-    read.window.logs = (read.window.logs + lacking).sorted {
-      ($0.blockNumber, $0.logIndex) < ($1.blockNumber, $1.logIndex)
-    }
-    read.window.doubts.append(
-      Doubt(blocks: read.window.range, reason: .withheld, endpoint: chain.endpointName))
-    times.merge(stored.times) { one, _ in one }
-    return (read, times)
+    return (lacking, stored.times)
   }
 
   /// A transaction of the writer.
@@ -218,33 +230,39 @@ public struct Follower<System: OnChainSystem> {
 
   /// Reads on from the cursor.
   ///
-  /// Blocks that may be taken back need every header, and so do blocks that some deployment of this
-  /// chain has seen taken back: only their own headers can say that they are on the chain again.
+  /// Blocks that may be taken back need every header. So does each number at which some deployment
+  /// of this chain has seen a block taken back: only its own header can say that it is on the chain
+  /// again.
   ///
   /// A reorganisation may reach the first block that is read: then the block before it is the
   /// common one.
   private func walk(head: UInt64) throws -> WindowWalk<System> {
-    let orphan = try db.transaction(.readOnly) { tx in
-      try Blocks.lowestOrphan(from: next, chainID: deployment.chainID, in: tx)
+    let finality = limits.finality(of: head)
+    let orphans = try db.transaction(.readOnly) { tx in
+      try Blocks.orphans(
+        in: next..<max(next, finality), chainID: deployment.chainID, in: tx)
     }
     let isFirst = cursor.block == nil && next > 0
     return WindowWalk(
       system: system, deployment: deployment, limits: limits, chain: chain,
-      everyHeaderFrom: min(limits.finality(of: head), orphan ?? .max),
-      watched: watched,
+      everyHeaderFrom: finality, also: orphans, watched: watched,
       parent: cursor.block.flatMap { block in cursor.hash.map { (block, $0) } },
       headersBefore: isFirst ? try chain.header(number: next - 1).map { [$0] } ?? [] : [])
+  }
+
+  private func append(_ headers: [BlockHeader], in tx: borrowing Transaction) throws {
+    try Blocks.append(headers, chainID: deployment.chainID, in: tx)
   }
 
   /// Another deployment may have taken blocks back since the window was asked for.
   private func checkHeaders(of read: ReadWindow, in tx: borrowing Transaction) throws {
     let range = read.window.range
-    guard range.lowerBound < read.everyHeaderFrom else { return }
-    let orphan = try Blocks.lowestOrphan(
-      from: range.lowerBound, chainID: deployment.chainID, in: tx)
-    if let orphan, orphan < min(read.everyHeaderFrom, range.upperBound) {
-      throw CursorError.moved
-    }
+    // The last block's header is there in any case.
+    let end = min(read.everyHeaderFrom, range.upperBound)
+    guard range.lowerBound < end else { return }
+    let orphans = try Blocks.orphans(
+      in: range.lowerBound..<end, chainID: deployment.chainID, in: tx)
+    if !orphans.isSubset(of: read.also) { throw CursorError.moved }
   }
 }
 

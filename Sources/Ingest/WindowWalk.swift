@@ -10,6 +10,8 @@ struct WindowWalk<System: OnChainSystem> {
   let chain: Chain
   /// From here on every header is read.
   let everyHeaderFrom: UInt64
+  /// Blocks before that whose headers are read as well.
+  var also: Set<UInt64> = []
 
   var watched: Set<Address>
   /// The block before the next window, if it was read.
@@ -25,7 +27,7 @@ struct WindowWalk<System: OnChainSystem> {
     for _ in 0..<limits.revelationsMax {
       let window = try chain.window(
         LogFilter(addresses: watched.sorted(), topics0: []), from: first, through: last,
-        everyHeaderFrom: everyHeaderFrom, parent: parent)
+        everyHeaderFrom: everyHeaderFrom, also: also, parent: parent)
       let revealed = system.addresses(revealedBy: window.logs, of: deployment)
         .subtracting(watched)
       if revealed.isEmpty {
@@ -33,7 +35,7 @@ struct WindowWalk<System: OnChainSystem> {
         parent = window.headers.last.map { ($0.number, $0.hash) }
         return ReadWindow(
           window: window, headersBefore: headersBefore, watched: watched,
-          everyHeaderFrom: everyHeaderFrom)
+          everyHeaderFrom: everyHeaderFrom, also: also)
       }
       watched.formUnion(revealed)
       last = window.range.upperBound
@@ -50,11 +52,20 @@ struct ReadWindow {
   /// The contracts whose logs it holds.
   var watched: Set<Address>
   var everyHeaderFrom: UInt64
+  /// Blocks before that whose headers it holds in any case.
+  var also: Set<UInt64> = []
+
+  /// Says that it lacks logs which are stored: maybe more is missing.
+  mutating func doubtAsWithheld() {
+    window.doubts.append(
+      Doubt(blocks: window.range, reason: .withheld, endpoint: window.endpoint))
+  }
 
   /// Takes in the window that follows. What the later one watches, it watches as a whole only if
   /// both do.
   func canTake(_ next: ReadWindow, logsMax: Int) -> Bool {
-    next.watched == watched && next.window.logs.count + window.logs.count <= logsMax
+    next.watched == watched && next.window.endpoint == window.endpoint
+      && next.window.logs.count + window.logs.count <= logsMax
       && next.window.range.lowerBound == window.range.upperBound + 1
   }
 

@@ -110,30 +110,58 @@ public enum Blocks {
       timestamp: try row.get(1, UInt64.self))
   }
 
-  /// The lowest block from a number on that was taken back by some deployment of the chain.
-  public static func lowestOrphan(
-    from number: UInt64, chainID: UInt64, in tx: borrowing Transaction
-  ) throws -> UInt64? {
-    try tx.query(
-      """
-      select number from block where chain_id = \(chainID) and number >= \(number) and not canonical
-      order by number limit 1
-      """
-    ).first?.get(0, UInt64.self)
+  /// The numbers among those at which some deployment of the chain has taken a block back.
+  public static func orphans(
+    in numbers: Range<UInt64>, chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> Set<UInt64> {
+    if numbers.isEmpty { return [] }
+    return Set(
+      try tx.query(
+        """
+        select distinct number from block
+        where chain_id = \(chainID) and number between \(numbers.lowerBound)
+          and \(Int64(clamping: numbers.upperBound - 1)) and not canonical
+        """
+      ).map { try $0.get(0, UInt64.self) })
   }
 
   /// The first of these headers that is not the stored canonical block of its number.
   public static func contradicted(
     by headers: [BlockHeader], chainID: UInt64, in tx: borrowing Transaction
   ) throws -> UInt64? {
+    try contradictions(of: headers, atMost: 1, chainID: chainID, in: tx).first?.number
+  }
+
+  /// The stored canonical blocks that have other hashes than these headers of their numbers.
+  public static func contradictions(
+    of headers: [BlockHeader], atMost count: Int, chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> [(number: UInt64, hash: Bytes32)] {
     try tx.query(
       """
-      select b.number from block b
+      select b.number, b.hash from block b
       join unnest(\(headers.map { Int64($0.number) }), \(headers.map(\.hash))) as now(number, hash)
         on b.number = now.number and b.hash <> now.hash
-      where b.chain_id = \(chainID) and b.canonical order by b.number limit 1
+      where b.chain_id = \(chainID) and b.canonical order by b.number limit \(Int64(count))
       """
-    ).first?.get(0, UInt64.self)
+    ).map { (try $0.get(0, UInt64.self), try $0.get(1, Bytes32.self)) }
+  }
+
+  /// The stored canonical blocks of a range, ascending.
+  public static func canonical(
+    in blocks: ClosedRange<UInt64>, chainID: UInt64, in tx: borrowing Transaction
+  ) throws -> [BlockHeader] {
+    try tx.query(
+      """
+      select number, hash, parent_hash, timestamp from block
+      where chain_id = \(chainID) and number between \(blocks.lowerBound)
+        and \(Int64(clamping: blocks.upperBound)) and canonical
+      order by number
+      """
+    ).map { row in
+      BlockHeader(
+        number: try row.get(0, UInt64.self), hash: try row.get(1, Bytes32.self),
+        parentHash: try row.get(2, Bytes32.self), timestamp: try row.get(3, UInt64.self))
+    }
   }
 
   /// These blocks are no longer on the chain.

@@ -118,10 +118,23 @@ import Testing
       try Blocks.append(
         [GuardGround.header(60, "other")], chainID: GuardGround.chainID, in: tx)
     }
-    #expect(throws: IngestError.contradiction(block: 60)) {
-      try ground.fetcher().fetch(in: 1...60)
-    }
+    let fetched = try #require(try ground.fetcher().fetch(in: 1...60))
+    #expect(fetched.obstacle == .contradiction(block: 60) && fetched.step == nil)
+    #expect(fetched.next == 61)
     #expect(try ground.canonical(60) == GuardGround.header(60, "other").hash)
+  }
+
+  /// The block above it that is stored leads to another.
+  @Test func fetchedBlocksTakeThePlaceOfOneThatWasLeftBehind() throws {
+    let ground = try GuardGround()
+    try ground.db.transaction { tx in
+      try Blocks.append(
+        [GuardGround.header(60, "other"), GuardGround.header(62, "own")],
+        chainID: GuardGround.chainID, in: tx)
+    }
+    let fetched = try #require(try ground.fetcher().fetch(in: 1...60))
+    #expect(fetched.obstacle == nil && fetched.step != nil)
+    #expect(try ground.canonical(60) == GuardGround.header(60, "own").hash)
   }
 
   @Test func windowsThatDoNotGoTogetherAreNotJoined() {
@@ -139,6 +152,10 @@ import Testing
     #expect(!first.canTake(window(6...9, [.zero, GuardGround.core], logs: 2), logsMax: 5))
     #expect(!first.canTake(window(6...9, [.zero], logs: 3), logsMax: 5))
     #expect(!first.canTake(window(7...9, [.zero], logs: 2), logsMax: 5))
+    // Whoever gave less than is stored has to be known.
+    var other = window(6...9, [.zero], logs: 2)
+    other.window.endpoint = "another"
+    #expect(!first.canTake(other, logsMax: 5))
   }
 }
 
