@@ -133,7 +133,9 @@ extension Moolah {
   func brokerDebts(
     of market: BookMarket, in book: MoolahBook, at timestamp: UInt64
   ) -> [Result<U256, UnknownReason>] {
-    market.positions.map { book.brokerDebt(of: book.positions.users[$0], in: market, at: timestamp) }
+    market.positions.map { index in
+      book.brokerDebt(of: book.positions.users[index], in: market, at: timestamp)
+    }
   }
 
   /// The debts that do not follow from their market's totals.

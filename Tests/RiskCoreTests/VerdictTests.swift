@@ -17,7 +17,10 @@ import Testing
     let codes = UnknownReason.allCases.map(\.code)
     #expect(
       codes == [
-        "missing_price", "zero_price", "price_call_reverted", "unknown_rate", "market_set_aside",
+        "missing_price", "zero_price", "price_call_reverted", "stale_price", "price_at_bound",
+        "frozen_price", "price_jump", "rate_step", "off_peg", "price_disagrees",
+        "second_source_unavailable", "feed_unreadable", "quarantined", "unknown_rate",
+        "market_set_aside",
         "broker_market", "no_broker_state", "broker_answer", "broker_debt_differs",
         "no_broker_rate", "arithmetic_overflow",
       ])
