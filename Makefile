@@ -16,7 +16,7 @@ RELEASE := mkdir -p $(STATIC_LIBRARIES) \
   && swift build -c release --static-swift-stdlib -Xlinker -L$(CURDIR)/$(STATIC_LIBRARIES) \
     $(SWIFT_FLAGS)
 # Tests that hang are stopped; the limit leaves room for a first build.
-TEST_MINUTES ?= 20
+TEST_MINUTES ?= 25
 
 .PHONY: help
 help: ## list the targets

@@ -186,7 +186,8 @@ extension Moolah {
         run_id, market_id, user_address, block_number, block_hash, at_timestamp, certainty, outcome,
         debt, capacity, collateral, price, trigger_price, user_price, contract, path, plan,
         by_seizing, seized_assets, repaid_assets, repaid_shares, interest_to_broker,
-        bad_debt_assets, bad_debt_shares, incentive_wad, loan_to_value_wad, debt_usd, collateral_usd, first_seen_at,
+        bad_debt_assets, bad_debt_shares, incentive_wad, loan_to_value_wad, debt_usd,
+        collateral_usd, first_seen_at,
         zone, guard_state
         """
     ) { rows in

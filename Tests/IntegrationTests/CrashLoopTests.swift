@@ -38,7 +38,7 @@ import Testing
     print("crash loop | kill -9 \(moment) message n | \(tally.injected) points | \(tally.exits)")
     // It may have said its last word to the database and be done before it is killed; its goodbye,
     // which is one message, is waited for by nobody.
-    #expect(tally.exits.keys.allSatisfy([0, 128 + SIGKILL].contains), "\(tally.exits)")
+    #expect(tally.exits.keys.allSatisfy { [0, 128 + SIGKILL].contains($0) }, "\(tally.exits)")
     if moment == .before { #expect(tally.exits[0, default: 0] <= 1, "\(tally.exits)") }
     #expect(tally.injected >= Length.pick(short: 5, long: 50))
   }
