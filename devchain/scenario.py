@@ -27,6 +27,7 @@ Then each line on standard input is a command and gets one line back, `{"ok": tr
     {"do": "send", "to": "0x…", "signature": "setAnswer(int256)", "arguments": [2], "seconds": 12}
                                            one call by the owner, in a block of its own
     {"do": "parts"}                        the oracle and the tokens by symbol
+    {"do": "market", …}                    and others that set up a told story: see `stage.py`
     {"do": "fault", …}                     as `dev_fault` (see faults.py), without the "do"
     {"do": "limits", "range": 100}         as `dev_limits`
     {"do": "rpc", "method": "…", "params": […]}     any JSON-RPC method, past all faults
@@ -54,6 +55,7 @@ from .httpserver import listen, port_of
 from .jsonrpc import RpcError
 from .lifetime import Lifetime
 from .node import DevNode
+from .stage import Stage
 from .truth import truth
 from .world import DOLLAR, PLENTY, World
 
@@ -88,6 +90,7 @@ class Scenario:
         self.node = DevNode(self.chain)
         self._counts: dict[str, Counter[str]] = {}
         self.actions = Actions(self.world, self.rng)
+        self.stage = Stage(self.world)
         self.set_up()
         self.first_step = self.chain.head.number + 1
 
@@ -246,6 +249,8 @@ class Scenario:
                 return {"result": method(*command.get("params", []))}
             case "stop":
                 return {}
+            case _ if name in self.stage.commands:
+                return self.stage.commands[name](**command) | self._head()
         raise ValueError(f"unknown command {name!r}")
 
     def _mine(self, count: int, seconds: int) -> dict[str, Any]:
