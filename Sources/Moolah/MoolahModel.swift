@@ -208,8 +208,10 @@ extension Moolah {
 
   public func judge(_ book: MoolahBook, at timestamp: UInt64, next: UInt64?) -> Judgement {
     var judgement = Judgement()
-    for market in book.markets where !market.positions.isEmpty {
-      if market.row.broker != nil {
+    for market in book.markets {
+      if market.positions.isEmpty {
+        if let found = book.quarantine(of: market) { judgement.markets.append(found) }
+      } else if market.row.broker != nil {
         judgeBrokered(market, of: book, at: timestamp, next: next, into: &judgement)
       } else {
         judge(market, of: book, at: timestamp, next: next, into: &judgement)

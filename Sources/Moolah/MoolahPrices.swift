@@ -83,6 +83,18 @@ extension MoolahBook {
     return "\(tokens[token]?.short ?? token.description): \(refusal.detail)"
   }
 
+  /// What is said of a market from which nobody has borrowed: nothing, unless wrong decimals wait
+  /// there for the first who does.
+  func quarantine(of market: BookMarket) -> MarketJudgement? {
+    guard case .failure(let refusal) = pricing(of: market), refusal.reason == .quarantined else {
+      return nil
+    }
+    var found = MarketJudgement(marketID: market.id, market: market.key, price: nil)
+    found.unknownReason = .quarantined
+    found.unknownDetail = priceDetail(of: market)
+    return found
+  }
+
   private func isRefused(_ key: PriceKey) -> Bool {
     if case .failure = board.price(of: key) { return true }
     return false

@@ -12,6 +12,14 @@ public enum AlertKind: String, CaseIterable, Sendable, CustomStringConvertible {
   case nearLineMore = "near_line_more"
   /// A market with positions whose verdict is not known.
   case unknownVerdicts = "unknown_verdicts"
+  /// Positions would be over their line at a second source's price, and are not at the oracle's.
+  case shadowLiquidatable = "shadow_liquidatable"
+  /// A second source did not answer, and the price was taken without it.
+  case secondSourceUnavailable = "second_source_unavailable"
+  /// Nearly all of a market's supply is lent.
+  case highUtilisation = "high_utilisation"
+  /// A market's rate is more than anybody means to pay.
+  case highBorrowRate = "high_borrow_rate"
   /// A job whose last runs all failed.
   case jobFailing = "job_failing"
   /// A job that has not succeeded for longer than it may.
@@ -33,9 +41,12 @@ public enum AlertKind: String, CaseIterable, Sendable, CustomStringConvertible {
   /// How much each matters unless a finding says otherwise.
   public var severity: AlertSeverity {
     switch self {
-    case .liquidatable, .liquidatableMore, .jobFailing, .jobSilent, .divergence, .upgraded:
+    case .liquidatable, .liquidatableMore, .shadowLiquidatable, .jobFailing, .jobSilent,
+      .divergence, .upgraded:
       .critical
-    case .nearLine, .nearLineMore, .unknownVerdicts, .incomplete: .warning
+    case .nearLine, .nearLineMore, .unknownVerdicts, .secondSourceUnavailable, .highUtilisation,
+      .highBorrowRate, .incomplete:
+      .warning
     case .liquidation, .test: .info
     }
   }

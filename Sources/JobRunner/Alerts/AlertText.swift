@@ -182,6 +182,7 @@ private struct AlertLines {
 
   private mutating func addOthers() {
     add(.reason, facts["reason"])
+    add(.figures, facts["figures"])
     add(.positions, facts["positions"])
     add(.more, facts["more"])
     add(.job, facts["job"])

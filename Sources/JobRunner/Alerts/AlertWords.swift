@@ -7,7 +7,7 @@ struct AlertWords {
     case liquidationID, platform, deployment, chain, assets, collateralDebt, market, user
     case collateral, debt, trigger, price, loanToLimit, path
     case seized, repaid, badDebt, writeDown, liquidator, transaction, block, time, firedAt, id
-    case reason, positions, more, job, jobDeployments, failedRuns, run, exitCode, error
+    case reason, figures, positions, more, job, jobDeployments, failedRuns, run, exitCode, error
     case lastSuccess, within, cursor, openRanges, withoutRange, firstOpen, divergences, first
     case contract, implementation, yes
   }
@@ -43,6 +43,11 @@ struct AlertWords {
       case .nearLine: ("Position near liquidation", "仓位接近清算线")
       case .nearLineMore: ("More positions near liquidation", "更多仓位接近清算线")
       case .unknownVerdicts: ("Verdicts unknown", "无法判定")
+      case .shadowLiquidatable:
+        ("Positions liquidatable at the second source's price", "按第二价格源可被清算的仓位")
+      case .secondSourceUnavailable: ("Second price source silent", "第二价格源无响应")
+      case .highUtilisation: ("Nearly all of the supply is lent", "资金利用率过高")
+      case .highBorrowRate: ("Borrow rate very high", "借款利率过高")
       case .jobFailing: ("Job fails", "任务失败")
       case .jobSilent: ("Job has not succeeded", "任务长时间未成功")
       case .incomplete: ("Mirror not proved complete", "数据完整性未证实")
@@ -81,6 +86,7 @@ struct AlertWords {
     case .firedAt: ("Since", "开始时间")
     case .id: ("ID", "ID")
     case .reason: ("Reason", "原因")
+    case .figures: ("Figures", "数据")
     case .positions: ("Positions", "仓位数")
     case .more: ("More", "更多")
     case .job: ("Job", "任务")

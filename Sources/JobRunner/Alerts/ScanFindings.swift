@@ -14,7 +14,8 @@ extension Alerting {
     timestamp: UInt64, deployment: Int32, run: Int64, in tx: borrowing Transaction
   ) throws {
     guard settings.isEnabled else { return }
-    let unknown = judgement.markets.filter { $0.unknown > 0 }
+    // A market in quarantine is told of before anybody has borrowed from it.
+    let unknown = judgement.markets.filter { $0.unknownReason != nil }
     let candidates = judgement.candidates.filter { $0.certainty == .verified }
       .sorted { $0.health < $1.health }
     let dollars =
@@ -40,6 +41,13 @@ extension Alerting {
       unknown.map { $0.finding(labels[$0.market], at: block) }, of: [.unknownVerdicts],
       deployment: deployment, at: timestamp, resolveAfter: settings.resolveAfterSeconds,
       firingMax: settings.top, run: run, in: tx)
+    // Without a second price nobody knows that a shadow is gone.
+    let shadowed = Set(judgement.markets.filter { $0.shadow != nil }.map(\.market.description))
+    try Alerts.observe(
+      judgement.markets.flatMap { $0.warningFindings(labels[$0.market], at: block) },
+      of: MarketJudgement.warningKinds, deployment: deployment, at: timestamp,
+      resolveAfter: settings.resolveAfterSeconds, firingMax: settings.top, run: run, in: tx,
+      isDoubted: { $0.kind == .shadowLiquidatable && !shadowed.contains($0.subject) })
   }
 
   /// That there is more of a kind than is told of one by one.
@@ -81,12 +89,34 @@ extension Candidate {
 }
 
 extension MarketJudgement {
+  /// Warnings of a scan are conditions of the same name.
+  fileprivate static var warningKinds: [AlertKind] {
+    PriceWarning.Code.allCases.compactMap { AlertKind(rawValue: $0.rawValue) }
+  }
+
+  fileprivate func warningFindings(_ label: MarketLabel?, at block: BlockMark) -> [Finding] {
+    let key = market.description
+    return warnings.compactMap { warning in
+      AlertKind(rawValue: warning.code.rawValue).map { kind in
+        Finding(kind, key) {
+          var facts = label?.facts ?? [:]
+          facts["market"] = key
+          facts["figures"] = warning.detail
+          facts["block"] = String(block.number)
+          facts["block_hash"] = block.hash.description
+          return facts
+        }
+      }
+    }
+  }
+
   fileprivate func finding(_ label: MarketLabel?, at block: BlockMark) -> Finding {
     let judged = self
     return Finding(.unknownVerdicts, market.description) {
       var facts = label?.facts ?? [:]
       facts["market"] = judged.market.description
       facts["reason"] = judged.unknownReason?.code
+      if !judged.unknownDetail.isEmpty { facts["figures"] = judged.unknownDetail }
       facts["positions"] = String(judged.unknown)
       facts["block"] = String(block.number)
       facts["block_hash"] = block.hash.description
