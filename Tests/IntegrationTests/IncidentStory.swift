@@ -18,6 +18,8 @@ final class IncidentStory {
     var prices: String?
     /// Members of `controls`.
     var controls = ""
+    /// The nodes that are asked; nil: the chain's own.
+    var endpoints: [String]?
   }
 
   private struct Watch {
@@ -41,8 +43,8 @@ final class IncidentStory {
   private(set) var models: [String: String] = [:]
   /// Addresses of tokens, by symbol.
   private(set) var tokens: [String: String] = [:]
-  /// What a cell says of a look.
-  var summary: (Look) -> String = \.summary
+  /// A last column, and what it says at each step.
+  var aside: (name: String, text: () -> String)?
 
   init(seed: UInt64, shape: String = "moolah") throws {
     chain = try DevChain(seed: seed, shape: shape)
@@ -191,6 +193,14 @@ final class IncidentStory {
     var text = String.oneDeployment(
       "story", system: shape == "moolah" ? "moolah" : "morpho-blue", core: chain.core,
       chainID: chain.chainID, firstBlock: chain.firstBlock, rpc: chain.rpc)
+    if let endpoints = setting.endpoints {
+      let list = endpoints.enumerated().map {
+        "{ \"name\": \"node-\($0.offset)\", \"url\": \"\($0.element)\" }"
+      }
+      text = text.replacing(
+        "[{ \"name\": \"node\", \"url\": \"\(chain.rpc)\" }]",
+        with: "[\(list.joined(separator: ", "))], \"max_head_lag\": 4")
+    }
     if let prices = setting.prices {
       text = text.replacing(
         "\"block_time_ms\"", with: "\"prices\": { \(prices) }, \"block_time_ms\"")
@@ -226,9 +236,10 @@ final class IncidentStory {
     try #require(alert.exit == 0 || alert.exit == 1, "\(alert.errors)")
     let news = try news()
     var row = [Self.clock(passed), String(block), what]
-    row.append(summary(looks[0]))
+    row.append(looks[0].summary)
     row.append(news.isEmpty ? "–" : news.joined(separator: ", "))
-    row += looks.dropFirst().map(summary)
+    row += looks.dropFirst().map(\.summary)
+    if let aside { row.append(aside.text()) }
     rows.append(row)
     return looks
   }
@@ -286,7 +297,7 @@ final class IncidentStory {
     #expect(server.taken.map(\.key) == keys, sourceLocation: location)
     let head =
       ["time", "block", "on the chain", watches[0].setting.name, "told"]
-      + watches.dropFirst().map(\.setting.name)
+      + watches.dropFirst().map(\.setting.name) + (aside.map { [$0.name] } ?? [])
     let lines = [head, head.map { _ in "---" }] + rows
     let table = lines.map { "| \($0.joined(separator: " | ")) |" }.joined(separator: "\n")
     let path = #filePath.replacing(
@@ -354,11 +365,12 @@ struct Look: Equatable {
 
   var summary: String {
     var parts: [String] = []
-    if consumeExit != 0 { parts.append("consume-events ends \(consumeExit)") }
-    parts.append("exit \(exit)")
+    if consumeExit != 0 { parts.append("`consume-events` ends \(consumeExit)") }
+    if exit > 1 { parts.append("`scan-liquidations` ends \(exit)") }
     if liquidatable > 0 { parts.append("**\(liquidatable) liquidatable**: \(outcomes)") }
     if healthy > 0 { parts.append("\(healthy) healthy") }
     if unknown > 0 { parts.append("\(unknown) unknown") }
+    if parts.isEmpty { parts.append("no loans") }
     return (parts + notes).joined(separator: "; ")
   }
 }
