@@ -231,8 +231,8 @@ extension IncidentTests {
     #expect(crossed.count > 100)
     let late = crossed.filter { listed[$0.key] != $0.value }
     print(
-      "incidents | Black Thursday | \(crossed.count) of 120 crossed, all listed in the same run with"
-        + " two nodes; with one \(late.count) a run or two later, missed"
+      "incidents | Black Thursday | \(crossed.count) of 120 crossed, all listed in the same run"
+        + " with two nodes; with one \(late.count) a run or two later, missed"
         + " \(crossed.keys.count { listed[$0] == nil })")
     #expect(!late.isEmpty && late.values.allSatisfy { [2, 4].contains($0) })
     #expect(Set(crossed.keys).isSubset(of: listed.keys))

@@ -3,8 +3,8 @@ import Postgres
 import TestKit
 import Testing
 
-/// The great incidents of lending protocols, replayed on contracts with the program as cron runs it:
-/// what it reported and when, and what it would have said without the setting that does it.
+/// The great incidents of lending protocols, replayed on contracts with the program as cron runs
+/// it: what it reported and when, and what it would have said without the setting that does it.
 @Suite(.serialized) struct IncidentTests {
   // MARK: Oracles
 
