@@ -491,6 +491,9 @@ class LogServer(Endpoint):
 
         core = self.table.contract(cast.core, "Moolah")
         add_view(core, "market(bytes32)", sig.MARKET_WORDS, market)
+        add_view(
+            core, "idToMarketParams(bytes32)", sig.PARAMS, lambda _, market: books[market].params
+        )
         add_view(core, "position(bytes32,address)", sig.POSITION_WORDS, position)
         add_view(core, "brokers(bytes32)", "address", lambda *_: ZERO_ADDRESS)
         add_view(core, "feeRecipient()", "address", lambda *_: cast.fee_recipient)
