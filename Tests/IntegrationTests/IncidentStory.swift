@@ -278,6 +278,9 @@ final class IncidentStory {
     }
   }
 
+  /// Whether a message that was delivered has these words.
+  func wasTold(_ words: String) -> Bool { server.taken.contains { $0.text.contains(words) } }
+
   /// One number of the first setting's database.
   func count(_ sql: SQL) throws -> Int {
     try watches[0].database.connection().transaction(.readOnly) { tx in

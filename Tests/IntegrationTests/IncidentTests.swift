@@ -128,6 +128,7 @@ import Testing
       #expect(looks[0].unknown == (looks == floor ? 6 : 7))
       #expect(looks[1].unknown == 0 && looks[1].exit == 0)
     }
+    #expect(story.wasTold("the feed answered 10700000, its floor is 10700000"))
     try story.finish(as: "luna")
   }
 
@@ -185,6 +186,8 @@ import Testing
     let over = try story.step("1.01; elsewhere 1.01") { try quote(101_000_000, "1.01", after: 300) }
     #expect(over.allSatisfy { $0.healthy == 10 && $0.exit == 0 })
     try story.step("a quarter of an hour later") { try story.chain.mine(1, seconds: 900) }
+    #expect(
+      story.wasTold("- Figures: DAI: 1.17, but dex says 1.02: 14.71 % apart, bound 2 %\n"))
     try story.finish(as: "dai")
   }
 
