@@ -117,8 +117,9 @@ extension Moolah {
   }
 
   /// Derived numbers of what has changed would be wrong, not late, and go. Those of a market that
-  /// the blocks did not touch stay true: they follow from its state at the ancestor. Rows of
-  /// positions in a market without totals are not read, so few of them are rewritten.
+  /// the blocks did not touch stay true: they follow from its state at the ancestor. Not so those of
+  /// a broker's market: what its users owe changes without a log of the core. Rows of positions in
+  /// a market without totals are not read, so few of them are rewritten.
   private func takeBackDerived(
     to ancestor: UInt64, of deployment: Deployment, in tx: borrowing Transaction
   ) throws {
@@ -135,6 +136,12 @@ extension Moolah {
       delete from market_now n using market m, market_before b
       where m.id = n.market_id and b.market_id = m.id and m.deployment_id = \(deployment.id)
         and b.block_number > \(ancestor) and n.as_of_block > \(ancestor)
+      """)
+    try tx.execute(
+      """
+      delete from market_now n using market m
+      where m.id = n.market_id and m.deployment_id = \(deployment.id) and m.broker is not null
+        and n.as_of_block > \(ancestor)
       """)
     try tx.execute(
       """

@@ -24,8 +24,9 @@ create table market_unknown (
 -- loan token; the trigger price times 1e36. In the contract's order of operations and rounding, and null
 -- where it would revert: the debt as SharesMathLib.toAssetsUp, whose product and sum must stay below
 -- 2^256; the trigger as ceil(ceil(debt * 1e18 / lltv) * 1e36 / collateral), null if no price of 256 bits is
--- enough. A position that was changed above that block is unknown until the next refresh. "offset 0" keeps
--- what is said once from being computed twice.
+-- enough. A position that was changed above that block is unknown until the next refresh, and so
+-- is a broker's debt without that row, which says what block it is of. "offset 0" keeps what is said once
+-- from being computed twice.
 create view position_now as
 select
   p.id as position_id, p.market_id, p.user_address, p.supply_shares, p.borrow_shares, p.collateral,
@@ -58,7 +59,7 @@ cross join lateral (
   select case
     when p.borrow_shares = 0 then 0
     when p.as_of_block > n.as_of_block then null
-    when m.broker is not null then s.borrowed
+    when m.broker is not null then case when n.market_id is not null then s.borrowed end
     when p.borrow_shares <= n.shares_max
       then div(p.borrow_shares * n.assets + n.shares_less_one, n.shares)
     end as borrowed
