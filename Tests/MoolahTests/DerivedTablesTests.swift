@@ -146,6 +146,86 @@ import Testing
     #expect(try stored.count("stored_debt") == 0)
   }
 
+  @Test func theDebtsOfABrokerGoWithTheirBlock() throws {
+    let stored = try stored()
+    let ancestor = try consumed(in: stored).block
+    let book = try consumed(
+      at: BlockMark(
+        number: ancestor.number + 1, hash: .zero, timestamp: ancestor.timestamp + 12), in: stored)
+    let market = try #require(book.markets.first { !$0.positions.isEmpty })
+    let id = book.positions.ids[market.positions.lowerBound]
+    _ = try refresh(book, in: stored)
+    try setBroker(.zero, of: market, in: stored)
+    try setDebt(1, of: id, in: stored)
+    try insert(ancestor, in: stored)
+    #expect(try reason(of: id, in: stored) == nil)
+    // No log of the core has changed the market above the ancestor, only its broker's debts.
+    try stored.takeBack(to: ancestor.number)
+    #expect(try reason(of: id, in: stored) == "not_refreshed")
+    #expect(try stored.count("market_now") == book.markets.count - 1)
+  }
+
+  /// Zero is owed on dust shares; users of credit brokers are never liquidated by price.
+  @Test func theNearOnesAreThoseThatAPriceLiquidates() throws {
+    let stored = try stored()
+    let book = try consumed(in: stored)
+    let market = try #require(book.markets.first { !$0.positions.isEmpty })
+    let id = book.positions.ids[market.positions.lowerBound]
+    _ = try refresh(book, in: stored)
+    try setBroker(.zero, of: market, in: stored)
+    try insert(book.block, in: stored)
+    var judgement = Judgement()
+    judgement.markets = [MarketJudgement(marketID: market.id, market: market.key, price: 1)]
+    try scan(judgement, of: book, in: stored)
+    try setDebt(0, of: id, in: stored)
+    #expect(try stored.count("moolah_close_to_liquidate") == 0)
+    try setDebt(1, of: id, in: stored)
+    #expect(try stored.count("moolah_close_to_liquidate") == 1)
+    for (block, kind) in [(1, 1), (2, 2)] as [(UInt64, U256)] {
+      try stored.db.transaction { tx in
+        try tx.execute(
+          """
+          insert into fact (deployment_id, subject, name, block_number, log_index, block_hash,
+            value, how)
+          values (\(stored.deployment.id), \(Address.zero.bytes), 'broker_kind', \(block), -1,
+            \(Bytes32.zero), \(kind), 'call_at_block')
+          """)
+      }
+      #expect(try stored.count("moolah_close_to_liquidate") == (kind == 1 ? 1 : 0))
+    }
+  }
+
+  private func setDebt(_ debt: U256, of position: Int64, in stored: StoredMirror) throws {
+    try stored.db.transaction { tx in
+      try tx.execute(
+        """
+        insert into stored_debt (position_id, borrowed) values (\(position), \(debt))
+        on conflict (position_id) do update set borrowed = excluded.borrowed
+        """)
+    }
+  }
+
+  private func insert(_ block: BlockMark, in stored: StoredMirror) throws {
+    try stored.db.transaction { tx in
+      try tx.execute(
+        """
+        insert into block (chain_id, number, hash, parent_hash, timestamp)
+        values (1, \(block.number), \(block.hash), \(block.hash), \(block.timestamp))
+        """)
+    }
+  }
+
+  private func scan(_ judgement: Judgement, of book: MoolahBook, in stored: StoredMirror) throws {
+    try stored.db.transaction { tx in
+      let run = try tx.query(
+        """
+        insert into run (job, arguments, deployments, version, host, pid)
+        values ('scan-liquidations', '', 'test', '0', 'here', 1) returning id
+        """)[0].get(0, Int64.self)
+      try stored.moolah.store(judgement, of: book, at: 1, run: run, in: tx)
+    }
+  }
+
   private func setBroker(
     _ broker: Address?, of market: BookMarket, in stored: StoredMirror
   ) throws {
@@ -180,14 +260,7 @@ import Testing
         outcome: .open, health: Health(capacity: 1, debt: 2), collateral: 1, price: 1,
         triggerPrice: 2)
     ]
-    try stored.db.transaction { tx in
-      let run = try tx.query(
-        """
-        insert into run (job, arguments, deployments, version, host, pid)
-        values ('scan-liquidations', '', 'test', '0', 'here', 1) returning id
-        """)[0].get(0, Int64.self)
-      try stored.moolah.store(judgement, of: book, at: 1, run: run, in: tx)
-    }
+    try scan(judgement, of: book, in: stored)
     try stored.takeBack(to: 0)
     #expect(try stored.count("market") == 0)
     #expect(try stored.count("liquidation") == 0)

@@ -172,7 +172,8 @@ left join position p on p.market_id = c.market_id and p.user_address = c.user_ad
 order by c.trigger_price desc nulls first, c.user_address;
 
 -- GET /api/liquidation/zone/closeToLiquidate: capacity over debt below 1.5, the nearest first; at the
--- price of the last scan.
+-- price of the last scan. Without those that owe their broker nothing, or that are never liquidated by
+-- price: the users of credit brokers (kind 2).
 create view moolah_close_to_liquidate as
 select
   p.user_address as "userAddress",
@@ -190,11 +191,18 @@ from market_scan s
 join market_scale m on m.market_id = s.market_id
 join position_now p on p.market_id = s.market_id and p.borrow_shares > 0
 cross join lateral (
-  select div(div(div(p.collateral * s.price, 1e36) * m.lltv_wad, 1e18) * 1e6, p.borrowed) * 1e-6
+  select div(div(div(p.collateral * s.price, 1e36) * m.lltv_wad, 1e18) * 1e6,
+    nullif(p.borrowed, 0)) * 1e-6
     as factor
   offset 0
 ) f
 where f.factor < 1.5
+  and 2 is distinct from (
+    select f.value from market k
+    join fact f on f.deployment_id = k.deployment_id and f.subject = k.broker
+      and f.name = 'broker_kind'
+    where k.id = s.market_id
+    order by f.block_number desc, f.log_index desc limit 1)
 order by f.factor, p.position_id;
 
 -- What is in none of the lists above because it is not known: positions whose debt is not, and markets
