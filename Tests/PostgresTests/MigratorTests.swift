@@ -45,6 +45,35 @@ import Testing
     #expect(try Migrator.plan(Self.steps, on: connection).map(\.version) == [3])
   }
 
+  @Test func whoMadeTheRolesAfterwardsNeedsToGrantNothingAfterAnUpgrade() throws {
+    let bare = try TemporaryDatabase.bare()
+    let connection = try bare.connection()
+    try Migrator.apply(Array(Schema.migrations.prefix(10)), on: connection)
+    // As where an administrator made them later: what is new is granted to nobody by itself.
+    try connection.transaction { tx in
+      _ = try tx.execute(
+        """
+        alter default privileges in schema public
+          revoke all on tables from plimsoll_writer, plimsoll_reader
+        """)
+    }
+    try Migrator.apply(Schema.migrations, on: connection)
+    let refused = try connection.transaction { tx in
+      try tx.query(
+        """
+        select c.relname::text from pg_class c
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v')
+          and not (has_table_privilege('plimsoll_reader', c.oid, 'select')
+            and has_table_privilege('plimsoll_writer', c.oid, 'select')
+            and has_table_privilege('plimsoll_writer', c.oid, 'insert')
+            and has_table_privilege('plimsoll_writer', c.oid, 'update')
+            and has_table_privilege('plimsoll_writer', c.oid, 'delete'))
+        """
+      ).map { try $0.get(0, String.self) }
+    }
+    #expect(refused == [])
+  }
+
   @Test func aFailingMigrationLeavesNothingAndTheEarlierOnesStay() throws {
     var steps = Self.steps
     steps[1] = Migration(version: 2, name: "second", sql: "create table b (id int8); select 1/0")

@@ -294,19 +294,28 @@ left join lateral (
   ) n where n.seconds <= 600 order by n.seconds limit 1
 ) c on m.system = 'moolah';
 
--- As v0003, for a schema that another user than its owner has migrated until now.
+-- As v0003, for a schema whose roles were made after it: what has come since was granted to nobody. Only
+-- what this user owns: a table of somebody else in this schema is not ours to grant.
 do $$
+declare
+  ours record;
 begin
-  if exists (select from pg_roles where rolname = 'plimsoll_reader') then
-    grant select on position_now, position_debt, market_unknown, market_scale, market_scan,
-      moolah_user_position, moolah_liquidatable, moolah_red_position, moolah_close_to_liquidate,
-      moolah_unknown, moolah_liquidation_history to plimsoll_reader;
-  end if;
-  if exists (select from pg_roles where rolname = 'plimsoll_writer') then
-    grant select on position_now, position_debt, market_scale, market_scan, moolah_user_position,
-      moolah_liquidatable, moolah_red_position, moolah_close_to_liquidate, moolah_unknown,
-      moolah_liquidation_history to plimsoll_writer;
-    grant select, insert, update, delete on market_unknown to plimsoll_writer;
-  end if;
+  for ours in
+    select c.relname, c.relkind = 'S' as is_sequence from pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v', 'S')
+      and pg_has_role(c.relowner, 'usage')
+  loop
+    if exists (select from pg_roles where rolname = 'plimsoll_writer') then
+      if ours.is_sequence then
+        execute format('grant usage, select on sequence public.%I to plimsoll_writer', ours.relname);
+      else
+        execute format('grant select, insert, update, delete on public.%I to plimsoll_writer',
+          ours.relname);
+      end if;
+    end if;
+    if not ours.is_sequence and exists (select from pg_roles where rolname = 'plimsoll_reader') then
+      execute format('grant select on public.%I to plimsoll_reader', ours.relname);
+    end if;
+  end loop;
 end
 $$;
