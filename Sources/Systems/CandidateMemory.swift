@@ -48,6 +48,8 @@ public struct CandidateMemory: Sendable, Equatable {
   public var episodes: [Key: Episode] = [:]
   /// Rows of episodes that this scan has ended.
   public var ended: [Int64] = []
+  /// Rows of episodes that had ended in a block which the chain has left.
+  public var reopened: [Int64] = []
   /// What operators have flagged for the Liquidation Zone.
   public var flagged: Set<Key> = []
   public var guards = GuardList()

@@ -9,8 +9,9 @@ extension CandidateMemory {
   /// Loads what is known of a deployment, and keeps others from changing it until the transaction
   /// ends.
   ///
-  /// An episode that began at a block which the chain has left did not begin there: it counts as
-  /// ended.
+  /// What happened at a block which the chain has left did not happen: an episode that began there
+  /// counts as ended, one that ended there goes on, one that was seen there last has not been seen
+  /// without interruption, and one that was named as open there was not.
   public init(of deployment: Deployment, in tx: borrowing Transaction) throws {
     self.init()
     _ = try tx.query(
@@ -22,26 +23,44 @@ extension CandidateMemory {
   private mutating func loadEpisodes(
     of deployment: Deployment, in tx: borrowing Transaction
   ) throws {
+    // Of one key the open episode comes first, then the newest that is to go on.
     let rows = try tx.query(
       """
+      with orphan as (
+        select number, hash from block where chain_id = \(deployment.chainID) and not canonical
+      )
       select m.id, m.market_key, m.user_address, m.kind, m.first_seen_block, m.first_seen_hash,
         m.first_seen_at, m.last_seen_block, m.last_seen_hash, m.last_seen_at, m.steady_since,
         m.confirmations, m.opened_block, m.opened_hash, m.opened_at, m.failed_attempts,
-        exists (select from block b where b.chain_id = \(deployment.chainID)
-          and b.number = m.first_seen_block and b.hash = m.first_seen_hash and not b.canonical)
-      from candidate_memory m where m.deployment_id = \(deployment.id) and m.ended_block is null
+        m.ended_block is not null,
+        exists (select from orphan where (number, hash) = (m.first_seen_block, m.first_seen_hash)),
+        exists (select from orphan where (number, hash) = (m.last_seen_block, m.last_seen_hash)),
+        exists (select from orphan where (number, hash) = (m.opened_block, m.opened_hash))
+      from candidate_memory m where m.id in (
+        select id from candidate_memory
+        where deployment_id = \(deployment.id) and ended_block is null
+        union all
+        select e.id from orphan o join candidate_memory e on e.deployment_id = \(deployment.id)
+          and e.ended_block = o.number and e.ended_hash = o.hash)
+      order by m.ended_block is null desc, m.id desc
       """)
     for row in rows {
       let id = try row.get(0, Int64.self)
       // A kind that this program does not know is a newer one's to remember.
       guard let kind = Key.Kind(rawValue: try row.get(3, String.self)) else { continue }
-      if try row.get(16, Bool.self) {
-        ended.append(id)
+      let hasEnded = try row.get(16, Bool.self)
+      if try row.get(17, Bool.self) {
+        if !hasEnded { ended.append(id) }
         continue
       }
       let key = Key(
         market: try row.get(1, Bytes32.self), user: try row.get(2, Address.self), kind: kind)
-      episodes[key] = try Episode(row, id: id)
+      if episodes[key] != nil { continue }
+      if hasEnded { reopened.append(id) }
+      var episode = try Episode(row, id: id)
+      if try row.get(18, Bool.self) { episode.steadySince = nil }
+      if try row.get(19, Bool.self) { episode.opened = nil }
+      episodes[key] = episode
     }
   }
 
@@ -79,8 +98,15 @@ extension CandidateMemory {
   ) throws {
     try tx.execute(
       """
-      update candidate_memory set ended_block = \(block.number), ended_at = \(block.timestamp)
+      update candidate_memory set ended_block = \(block.number), ended_hash = \(block.hash),
+        ended_at = \(block.timestamp)
       where id = any(\(ended))
+      """)
+    let goingOn = Set(reopened).subtracting(ended).sorted()
+    try tx.execute(
+      """
+      update candidate_memory set ended_block = null, ended_hash = null, ended_at = null
+      where id = any(\(goingOn))
       """)
     try storeUnseen(candidates, in: tx)
     if candidates.isEmpty { return }

@@ -29,10 +29,15 @@ create table candidate_memory (
   guard_state text not null,
   run_id bigint not null references run,
   ended_block bigint,
-  ended_at bigint
+  -- Of the scan that ended it: an end in a block that the chain has left was none.
+  ended_hash bytes32,
+  ended_at bigint,
+  check ((ended_block is null) = (ended_hash is null))
 );
 create unique index candidate_memory_open on candidate_memory (deployment_id, market_key, user_address, kind)
   where ended_block is null;
+create index candidate_memory_ended on candidate_memory (deployment_id, ended_block)
+  where ended_block is not null;
 
 -- Delayed liquidation (LIP-024): the raised line of each market that takes part, and how much debt of each
 -- borrower may wait, in USD with 8 decimals. An operator keeps both.
