@@ -57,7 +57,7 @@ extension Moolah {
       }
     }
     switch health(at: timestamp) {
-    case .failure(let reason): return found.giveUp(1, reason)
+    case .failure(let reason): return found.giveUp(on: user, reason)
     case .success(let now) where now.isLiquidatable:
       found.liquidatable += 1
       judgement.candidates.append(
@@ -106,10 +106,10 @@ extension Moolah {
       case .known(let known): loans = known
       case .read(let read): loans = read
       case .unknown(let reason):
-        found.giveUp(1, reason)
+        found.giveUp(on: user, reason)
         continue
       case nil:
-        found.giveUp(1, .noBrokerState)
+        found.giveUp(on: user, .noBrokerState)
         continue
       }
       let overdue = loans.terms.compactMap { term -> OverdueLoan? in
@@ -152,11 +152,7 @@ extension BrokerLoans {
 
 extension MarketJudgement {
   fileprivate mutating func giveUp(_ positions: Range<Int>, _ reason: UnknownReason) {
-    giveUp(positions.count, reason)
-  }
-
-  fileprivate mutating func giveUp(_ count: Int, _ reason: UnknownReason) {
-    unknown += count
+    unknown += positions.count
     unknownReason = unknownReason ?? reason
   }
 }

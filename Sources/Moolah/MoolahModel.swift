@@ -254,8 +254,7 @@ extension Moolah {
       guard
         let health = try? MoolahMath.health(of: position, in: state, price: price, lltv: lltv)
       else {
-        found.unknown += 1
-        found.unknownReason = found.unknownReason ?? .arithmeticOverflow
+        found.giveUp(on: book.positions.users[index], .arithmeticOverflow)
         continue
       }
       var line: (Certainty, Health)?

@@ -89,10 +89,11 @@ extension CandidateMemory {
       episode.note(block)
       episodes[key] = episode
     }
-    let unknown = Set(judgement.markets.lazy.filter { $0.unknown > 0 }.map(\.market))
+    let judged = Dictionary(
+      judgement.markets.map { ($0.market, $0) }, uniquingKeysWith: { first, _ in first })
     for key in episodes.keys where !found.contains(key) && markets.contains(key.market) {
       let isUnknown =
-        unknown.contains(key.market)
+        judged[key.market]?.isUnknown(key.user) ?? false
         || (key.kind == .preLiquidation && judgement.unknownBands.contains(key.market))
       if isUnknown { episodes[key]?.steadySince = nil } else { end(key) }
     }

@@ -39,6 +39,8 @@ public struct MarketJudgement: Sendable {
   /// Healthy now; whether at the next timestamp is not known.
   public var actionableUnknown = 0
   public var unknown = 0
+  /// Whose verdicts those are; nil: anybody's of the market.
+  public var unknownUsers: Set<Address>?
   /// Not liquidated by price, and with a loan that its broker may write off.
   public var overdue = 0
   /// Why there are unknown verdicts; the first reason met.
@@ -55,6 +57,18 @@ public struct MarketJudgement: Sendable {
     self.marketID = marketID
     self.market = market
     self.price = price
+  }
+
+  /// Counts an unknown verdict on one user.
+  public mutating func giveUp(on user: Address, _ reason: UnknownReason) {
+    unknown += 1
+    unknownUsers = (unknownUsers ?? []).union(CollectionOfOne(user))
+    unknownReason = unknownReason ?? reason
+  }
+
+  /// Whether its verdict on this user is unknown.
+  public func isUnknown(_ user: Address) -> Bool {
+    unknown > 0 && unknownUsers?.contains(user) ?? true
   }
 
   /// Healthy + liquidatable + overdue + unknown: `actionable` ones are counted as healthy.

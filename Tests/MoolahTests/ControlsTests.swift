@@ -41,13 +41,14 @@ import Testing
 
     @discardableResult
     mutating func scan(
-      _ candidates: [Candidate], at block: BlockMark, unknown: Set<Bytes32> = []
+      _ candidates: [Candidate], at block: BlockMark, unknown: Set<Bytes32> = [],
+      users: Set<Address>? = nil
     ) -> [Outcome] {
       var judgement = Judgement()
       judgement.candidates = candidates
       for market in markets {
         var found = MarketJudgement(marketID: 1, market: market, price: 1)
-        if unknown.contains(market) { found.unknown = 1 }
+        if unknown.contains(market) { (found.unknown, found.unknownUsers) = (1, users) }
         judgement.markets.append(found)
       }
       Controls(settings).decide(&judgement, of: markets, at: block, memory: &memory)
@@ -130,6 +131,17 @@ import Testing
     #expect(scans.one(3, at: 160) == .delayed)
     #expect(scans.one(4, at: 219) == .delayed)
     #expect(scans.one(5, at: 220) == .open)
+  }
+
+  @Test func anUnknownVerdictOnSomebodyElseKeepsNoEpisodeOpen() {
+    var scans = Scans()
+    let neighbour = HandmadeBook.address(8)
+    scans.scan([Self.candidate(), Self.candidate(user: neighbour)], at: Self.block(1, at: 100))
+    scans.scan([], at: Self.block(2, at: 130), unknown: [Self.market], users: [neighbour])
+    #expect(scans.memory?.episodes.keys.map(\.user) == [neighbour])
+    #expect(scans.memory?.episodes.values.map(\.steadySince) == [nil])
+    scans.one(3, at: 160)
+    #expect(scans.last.candidates.first?.firstSeen == 160)
   }
 
   @Test func anUnknownVerdictEndsNothingButTheWaitBeginsAnew() {

@@ -27,9 +27,12 @@ extension Alerting {
           labels[candidate.market], dollars[candidate.market], at: block, timestamp: timestamp)
       }
     }
-    let unknownKeys = Set(unknown.map(\.market.description))
+    let doubts = Dictionary(
+      unknown.map { ($0.market.description, $0) }, uniquingKeysWith: { first, _ in first })
     func isDoubted(_ alert: FiringAlert) -> Bool {
-      unknownKeys.contains(String(alert.subject.prefix { $0 != "/" }))
+      let parts = alert.subject.split(separator: "/", maxSplits: 1)
+      guard let market = parts.first.flatMap({ doubts[String($0)] }) else { return false }
+      return parts.last.flatMap(Address.init).map(market.isUnknown) ?? true
     }
     let step = try Alerts.observe(
       findings, of: [.liquidatable], deployment: deployment, at: timestamp,
