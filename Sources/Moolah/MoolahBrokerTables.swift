@@ -186,7 +186,8 @@ extension Moolah {
     }
   }
 
-  /// The newest version of each user's loans on this chain, up to the book's block.
+  /// The newest version of each user's loans on this chain, up to the book's block. What was read
+  /// before the broker got other code says nothing of what that code makes of it.
   private func loans(
     of book: MoolahBook, in tx: borrowing Transaction
   ) throws -> [BrokerUser: (block: UInt64, loans: BrokerLoans)] {
@@ -204,6 +205,9 @@ extension Moolah {
         and not exists (select from block b
           where b.chain_id = \(book.deployment.chainID) and b.number = l.block_number
             and b.hash = l.block_hash and not b.canonical)
+        and not exists (select from upgrade u join broker k on k.id = l.broker_id
+          where u.deployment_id = \(book.deployment.id) and u.contract = k.address
+            and u.block_number > l.block_number and u.block_number <= \(book.block.number))
       order by l.broker_id, l.user_address, l.block_number desc, l.id desc
       """)
     for row in rows {

@@ -16,6 +16,8 @@ enum PlanQuestion: Hashable, Sendable {
   case brokerOf(Address, Bytes32)
   /// Whom a broker lets liquidate.
   case brokerListed(Address)
+  /// What a user owes to a broker.
+  case brokerDebt(Address, Address)
   /// Whether a user lets a contract act.
   case authorized(Address, Address)
   case pairPrice(Address)
@@ -41,6 +43,8 @@ enum PlanQuestion: Hashable, Sendable {
     case .brokerOf(let contract, let market):
       return ask(contract, "marketIdToBroker(bytes32)", .fixedBytes(market.bytes))
     case .brokerListed(let broker): return ask(broker, "getLiquidationWhitelist()")
+    case .brokerDebt(let broker, let user):
+      return ask(broker, "getUserTotalDebt(address)", .address(user))
     case .authorized(let user, let contract):
       return ask(core, "isAuthorized(address,address)", .address(user), .address(contract))
     case .pairPrice(let oracle): return ask(oracle, "price()")
@@ -68,6 +72,9 @@ extension MoolahPlanning {
     if judgement.candidates.isEmpty { return missing }
     if book.dialect == .moolah, settings.maxRepayUSD != nil { need(.minLoanValue) }
     var users = 0
+    for candidate in judgement.candidates.prefix(Self.askedUsersMax) {
+      if let question = doubt(of: candidate) { need(question) }
+    }
     for candidate in judgement.candidates {
       guard let market = markets[candidate.market]?.market else { continue }
       if market.row.broker != nil { need(.minLoanValue) }

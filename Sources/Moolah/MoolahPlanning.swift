@@ -61,6 +61,7 @@ extension Moolah {
 
   public func judgement(from planning: MoolahPlanning) -> Judgement {
     var judgement = planning.judgement
+    planning.dropDoubted(from: &judgement)
     for index in judgement.candidates.indices {
       planning.plan(&judgement.candidates[index])
     }

@@ -161,6 +161,19 @@ import Testing
     #expect(try book(stored, at: 10).unread == [Self.user])
   }
 
+  @Test func whatWasReadOfOtherCodeIsReadAgain() throws {
+    let stored = try StoredMirror()
+    try consume(Self.beginning, into: stored)
+    _ = try book(stored, at: 4, reads: true)
+    let upgraded = Self.log(
+      "Upgraded(address)", Self.broker, [Bytes32(HandmadeBook.address(0xED))], block: 9)
+    try consume([upgraded], into: stored)
+    // The implementation is asked for as well, as if it were a user.
+    #expect(try !book(stored, at: 8).unread.contains(Self.user))
+    #expect(try book(stored, at: 9, reads: true).unread.contains(Self.user))
+    #expect(try book(stored, at: 10).unread.isEmpty)
+  }
+
   @Test func onlyTheCoreRevealsBrokersAndTheyStayWatched() throws {
     let stored = try StoredMirror()
     let reveals = stored.moolah.addresses(revealedBy: Self.beginning, of: stored.deployment)

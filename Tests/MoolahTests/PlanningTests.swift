@@ -247,6 +247,41 @@ import Testing
     #expect(judgement.candidates.map(\.path) == [.reportOnly])
   }
 
+  // MARK: Brokers
+
+  /// A user whose loans were read earlier: 81 owed on 100, over its line at 80 %.
+  private static func brokered(_ answer: CallResult, next: UInt64? = nil) throws -> Judgement {
+    var handmade = HandmadeBook(.moolah)
+    handmade.add(debt: 10, collateral: 100)
+    handmade.setBroker(
+      users: [1: .known(BrokerLoans(normalizedDebt: U256(HandmadeBook.tokens(81))))])
+    let book = handmade.book()
+    var planning = handmade.moolah.planning(
+      for: handmade.moolah.judge(book, at: HandmadeBook.block.timestamp, next: next), of: book,
+      at: HandmadeBook.block.timestamp, next: next, by: PlanSettings())
+    let questions = handmade.moolah.questions(for: planning)
+    handmade.moolah.take(
+      questions.map {
+        Array($0.data.prefix(4)) == ABI.selector("getUserTotalDebt(address)") ? answer : mute
+      }, into: &planning)
+    return handmade.moolah.judgement(from: planning)
+  }
+
+  @Test func aBrokerIsAskedAgainBeforeItsUserIsNamed() throws {
+    let debt = U256(HandmadeBook.tokens(81))
+    let same = try Self.brokered(Self.yes(debt))
+    #expect(same.candidates.count == 1 && same.liquidatable == 1 && same.unknown == 0)
+    for (answer, reason) in [
+      (Self.yes(1), UnknownReason.brokerDebtDiffers), (Self.mute, .brokerAnswer),
+    ] {
+      let other = try Self.brokered(answer)
+      #expect(other.candidates.isEmpty)
+      #expect(other.liquidatable == 0 && other.unknown == 1 && other.positions == 1)
+      #expect(other.markets.map(\.unknownReason) == [reason])
+      #expect(other.markets.map(\.unknownUsers) == [[Self.user]])
+    }
+  }
+
   // MARK: Bands
 
   static func band(oracle: Address? = nil, second: Bool = false) throws -> PlanSettings {
