@@ -147,11 +147,18 @@ extension MoolahPlanning {
       judgement.candidates.append(
         Candidate(
           marketID: market.id, market: market.key, user: user, certainty: .preLiquidatable,
-          outcome: .open, health: health, collateral: U256(position.collateral),
+          outcome: bandOutcome, health: health, collateral: U256(position.collateral),
           price: marketPrice,
           triggerPrice: Moolah(book.dialect).trigger(
             debt: health.debt, position, market.row.parameters.lltv)))
     }
+  }
+
+  /// A pre-liquidation calls `repay` and `withdrawCollateral` of the core, which Moolah can pause.
+  private var bandOutcome: Outcome {
+    guard book.dialect == .moolah else { return .open }
+    guard let isPaused = book.isPaused else { return .permissionUnknown }
+    return isPaused ? .paused : .open
   }
 
   private func isPriceAnswered(_ contract: PreLiquidationContract) -> Bool {

@@ -346,6 +346,22 @@ import Testing
     #expect(try outcome(Self.mute) == .permissionUnknown)
   }
 
+  @Test(
+    arguments: [(true, .paused), (nil, .permissionUnknown), (false, .open)] as [(Bool?, Outcome)])
+  func aBandIsOfNoUseWhileTheCoreIsPaused(_ paused: Bool?, _ outcome: Outcome) throws {
+    var handmade = Self.banded(.moolah)
+    handmade.isPaused = paused
+    let found = try Self.bandCandidates(
+      handmade, Self.band(), ["isAuthorized(address,address)": Self.yes()])
+    #expect(found.candidates.map(\.outcome) == [outcome])
+    // Morpho Blue has nothing to pause.
+    handmade = Self.banded(.morphoBlue)
+    handmade.isPaused = paused
+    let others = try Self.bandCandidates(
+      handmade, Self.band(), ["isAuthorized(address,address)": Self.yes()])
+    #expect(others.candidates.map(\.outcome) == [.open])
+  }
+
   @Test func aContractsOwnOracleIsAskedAndMayNotAnswer() throws {
     let settings = try Self.band(oracle: Self.feed)
     // At half the price the healthy one of 100 on 500 is not in the band yet, at a third it is.
