@@ -117,9 +117,9 @@ extension Moolah {
   }
 
   /// Derived numbers of what has changed would be wrong, not late, and go. Those of a market that
-  /// the blocks did not touch stay true: they follow from its state at the ancestor. Not so those of
-  /// a broker's market: what its users owe changes without a log of the core. Rows of positions in
-  /// a market without totals are not read, so few of them are rewritten.
+  /// the blocks did not touch stay true: they follow from its state at the ancestor. Not so those
+  /// of a broker's market: what its users owe changes without a log of the core. Rows of positions
+  /// in a market without totals are not read, so few of them are rewritten.
   private func takeBackDerived(
     to ancestor: UInt64, of deployment: Deployment, in tx: borrowing Transaction
   ) throws {
