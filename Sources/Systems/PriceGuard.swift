@@ -116,7 +116,10 @@ struct PriceGuard {
     switch second {
     case .failure(let problem): withoutSecond(rule, problem.text, &sample)
     case .success(let price):
-      if scales.isEmpty { withoutSecond(rule, "decimals of the tokens are unknown", &sample) }
+      if scales.isEmpty {
+        withoutSecond(rule, "decimals of the tokens are unknown", &sample)
+        return
+      }
       // A market that reads the answer with wrong decimals is in quarantine by itself.
       let found = scales.map { disagreement(value, $0, with: price, rule) }
       if !found.contains(nil) { sample.refusal = found.first ?? nil }

@@ -189,6 +189,14 @@ import Testing
       $0.scales = []
     }
     #expect(sample.warnings.map(\.code) == [.secondSourceUnavailable])
+    #expect(sample.refusal == nil)
+    var rule = second
+    rule.second?.isRequired = true
+    let required = self.sample(rule) {
+      $0.second = .success(other)
+      $0.scales = []
+    }
+    #expect(required.refusal?.reason == .secondSourceUnavailable)
   }
 
   // MARK: Steps
