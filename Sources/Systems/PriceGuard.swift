@@ -77,6 +77,11 @@ struct PriceGuard {
   }
 
   private func boundRefusal(_ round: FeedRound, _ feed: FeedRule) -> PriceRefusal? {
+    // A bound that is asked for and not told is no bound that holds.
+    if let contract = feed.boundsOf, lowest == nil || highest == nil {
+      let call = lowest == nil ? "minAnswer()" : "maxAnswer()"
+      return PriceRefusal(.feedUnreadable, "\(call) of \(contract) did not answer")
+    }
     for floor in [feed.lowest, lowest].compactMap({ $0 }) where round.answer <= floor {
       return PriceRefusal(.priceAtBound, "the feed answered \(round.answer), its floor is \(floor)")
     }

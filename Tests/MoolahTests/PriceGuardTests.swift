@@ -120,6 +120,16 @@ import Testing
     if !isTaken { #expect(sample.refusal?.reason == .priceAtBound) }
   }
 
+  @Test(arguments: [(nil, 100), (10, nil), (nil, nil)] as [(I256?, I256?)])
+  func boundsThatAreAskedForAndNotToldMakeTheFeedUnreadable(lowest: I256?, highest: I256?) {
+    let sample = sample(feedRule { $0.boundsOf = Self.feed }) {
+      $0.round = round(50)
+      $0.lowest = lowest
+      $0.highest = highest
+    }
+    #expect(sample.refusal?.reason == .feedUnreadable)
+  }
+
   // MARK: Frozen, pegged
 
   @Test func aPriceIsFrozenAfterSoManyRunsInWhichOthersMoved() {
