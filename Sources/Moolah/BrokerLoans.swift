@@ -77,7 +77,8 @@ struct CreditTerm: Hashable, Sendable {
 
 extension BrokerLoans {
   /// The answer of `userFixedPositions(user)`: an array of tuples of 8 words (lending broker) or 12
-  /// (credit broker), under one selector. Nil for anything else, or for more than `termsMax`.
+  /// (credit broker), under one selector. Nil for anything else, for more than `termsMax`, and where
+  /// two have one number: it is by their numbers that they are told apart.
   static func terms(_ data: [UInt8], of kind: BrokerKind) -> [LoanTerm]? {
     let width = kind == .lending ? 8 : 12
     let words = ABIWords(data)
@@ -86,10 +87,11 @@ extension BrokerLoans {
       words.count == 2 + width * count
     else { return nil }
     var terms: [LoanTerm] = []
+    var numbers: Set<U256> = []
     for index in 0..<count {
       let first = 2 + width * index
       let term = try? kind == .lending ? lending(words, at: first) : credit(words, at: first)
-      guard let term else { return nil }
+      guard let term, numbers.insert(term.loan.number).inserted else { return nil }
       terms.append(term)
     }
     return terms
@@ -121,11 +123,13 @@ extension BrokerLoans {
 }
 
 extension BrokerRate {
-  /// The four words of `brokers(broker)`; nil if they are no row of a calculator.
+  /// The four words of `brokers(broker)`; nil if they are no row of a calculator, of which a second
+  /// that no clock reaches is a sign.
   init?(_ data: [UInt8]) {
     guard let words = try? ABIWords(data, count: 4), let index = try? words.word(0),
       let perSecond = try? words.word(1), let maximum = try? words.word(2),
-      let updated = try? words.uint64(3), !index.isZero
+      let updated = try? words.uint64(3), !index.isZero,
+      updated <= UInt64(Int64.max)
     else { return nil }
     self.init(index: index, perSecond: perSecond, maxPerSecond: maximum, lastUpdated: updated)
   }

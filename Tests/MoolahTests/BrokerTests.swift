@@ -262,9 +262,20 @@ extension HandmadeBook {
     #expect(BrokerLoans.terms(lending, of: .credit) == nil)
     #expect(BrokerLoans.terms(credit, of: .credit)?.count == 1)
     #expect(BrokerLoans.terms(credit, of: .lending) == nil)
+    let one: [U256] = [0] + Self.loan + [0, 0, 0]
+    var other = one
+    other[1] = 8
+    #expect(BrokerLoans.terms(Self.words([32, 2] + one + other).data, of: .credit)?.count == 2)
+    #expect(BrokerLoans.terms(Self.words([32, 2] + one + one).data, of: .credit) == nil)
     // Three loans of eight words are as long as two of twelve.
     let three = Self.words([32, 3] + Self.loan + Self.loan + Self.loan).data
     #expect(BrokerLoans.terms(three, of: .credit) == nil)
+  }
+
+  @Test(arguments: [(UInt64(Int64.max), true), (UInt64(Int64.max) + 1, false)])
+  func aRateOfASecondThatNoClockReachesIsNone(updated: UInt64, isRate: Bool) {
+    let words = Self.words([BrokerMath.ray, .zero, .zero, U256(updated)])
+    #expect((BrokerRate(words.data) != nil) == isRate)
   }
 
   @Test func interestTakenUpfrontIsDueAfterItsFreeTime() throws {
