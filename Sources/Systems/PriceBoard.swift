@@ -196,9 +196,12 @@ public struct PriceBoard: Sendable {
     }
   }
 
-  /// Whether the price was ever seen to be of the right order.
+  /// Whether the price was ever seen to be of the right order. What only a second source can lift
+  /// holds only while a rule names one.
   public func decimalsCheck(of key: DecimalsKey) -> DecimalsCheck {
-    newDecimalsChecks[key] ?? decimalsChecks[key] ?? .unchecked
+    let found = newDecimalsChecks[key] ?? decimalsChecks[key] ?? .unchecked
+    if case .quarantined = found, settings.rules[key.price]?.second == nil { return .unchecked }
+    return found
   }
 
   /// The price if it is taken, or why not.

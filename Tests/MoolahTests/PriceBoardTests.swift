@@ -158,6 +158,17 @@ import Testing
     #expect(board.samples[Self.key]?.refusal == PriceRefusal(.quarantined, "12 decades"))
   }
 
+  @Test func quarantineEndsWithTheRuleThatNamedTheSecondSource() {
+    var board = board { _ in }
+    let key = DecimalsKey(price: Self.key, decimals: 8)
+    board.decimalsChecks[key] = .quarantined("12 decades")
+    board.check(at: Self.now, scales: [Self.key: [8]])
+    #expect(board.samples[Self.key]?.refusal == nil)
+    #expect(board.decimalsCheck(of: key) == .unchecked)
+    board.decimalsChecks[key] = .passed
+    #expect(board.decimalsCheck(of: key) == .passed)
+  }
+
   /// Two markets may read one answer with other decimals: the one that reads it rightly is judged.
   @Test func aPriceThatOneMarketReadsRightlyIsNotInQuarantineItself() {
     var board = board { $0.second = second("web") }
