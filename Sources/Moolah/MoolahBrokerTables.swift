@@ -159,7 +159,8 @@ extension Moolah {
   }
 
   /// Loans that nothing has touched since they were read are known; the users of the others, and
-  /// those that were never read, are to be read: first those with a position that can be judged.
+  /// those that were never read, are to be read: in a circle of those with a position that can be
+  /// judged and the others, from a place that the block decides.
   private func loadLoans(
     into book: inout MoolahBook, touches: [BrokerUser: UInt64], in tx: borrowing Transaction
   ) throws {
@@ -181,7 +182,9 @@ extension Moolah {
           broker.unread.append(user)
         }
       }
-      broker.unread = Array(broker.unread.prefix(BrokerLimits.readsMax))
+      // Those that cannot be read come again each time: at another block others are first.
+      broker.unread = Array(
+        broker.unread.turned(by: book.block.number).prefix(BrokerLimits.readsMax))
       book.brokers[address] = broker
     }
   }
@@ -233,6 +236,15 @@ extension Moolah {
   }
 }
 
+extension Array {
+  /// The same elements in the same circle, beginning with another one at every step.
+  func turned(by steps: UInt64) -> [Element] {
+    if isEmpty { return self }
+    let first = Int(steps % UInt64(count))
+    return Array(self[first...] + self[..<first])
+  }
+}
+
 extension LoanTerm {
   /// Takes a row of `loans`.
   fileprivate init(_ row: borrowing Row) throws {
@@ -279,6 +291,8 @@ extension Moolah {
       if case .read(let loans) = broker.users[user] { read.append((user, loans)) }
     }
     if read.isEmpty { return }
+    // Two runs that write the same users must not wait for one another.
+    read.sort { $0.user < $1.user }
     let rows = try tx.query(
       """
       insert into broker_loan (broker_id, user_address, block_number, block_hash,

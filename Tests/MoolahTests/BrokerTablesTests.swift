@@ -234,6 +234,13 @@ import Testing
     }
   }
 
+  @Test func everyUserComesFirstAtSomeBlock() {
+    let users = [1, 2, 3]
+    #expect((0...3).map { users.turned(by: $0).first } == [1, 2, 3, 1])
+    #expect(users.turned(by: 5) == [3, 1, 2])
+    #expect([Int]().turned(by: .max).isEmpty)
+  }
+
   @Test func aLendingBrokerWritesNothingDown() {
     let event = LiquidateEvent(
       caller: Self.broker, borrower: Self.user, repaidAssets: 4, repaidShares: 40,
