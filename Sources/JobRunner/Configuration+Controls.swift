@@ -26,6 +26,8 @@ extension ConfigurationObject {
       .map(Self.usd)
     plans.incentiveFloor = try object.optionalWad("incentive_floor")?.raw
     plans.usdFeeds = try object.usdFeeds()
+    plans.usdFeedMaxAgeSeconds = try object.integer(
+      "usd_feed_max_age_seconds", in: 1...Self.secondsMax, default: plans.usdFeedMaxAgeSeconds)
     try object.paths(into: &plans)
     try object.finish()
     return (settings, plans)

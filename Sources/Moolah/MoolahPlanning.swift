@@ -311,9 +311,13 @@ extension MoolahPlanning {
   }
 
   /// The second word of `latestRoundData`: a signed price, of which only a positive one is a price.
+  /// Nil if the fourth, its time, is too long before the block or after it.
   private func feedAnswer(_ feed: Address) -> U256? {
     guard let answer = word(.feedAnswer(feed), at: 1, of: 5), !answer.isZero,
-      answer.bitWidth <= 255
+      answer.bitWidth <= 255,
+      let updated = word(.feedAnswer(feed), at: 3, of: 5).flatMap({ UInt64(exactly: $0) }),
+      updated <= book.block.timestamp,
+      book.block.timestamp - updated <= settings.usdFeedMaxAgeSeconds
     else { return nil }
     return answer
   }

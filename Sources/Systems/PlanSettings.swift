@@ -12,6 +12,8 @@ public struct PlanSettings: Sendable, Equatable {
   /// For a token, a contract whose `latestRoundData` tells its price in USD. Moolah's own oracles
   /// do so without.
   public var usdFeeds: [Address: Address] = [:]
+  /// How old such a price may be at the block. Feeds in USD beat once a day at the least.
+  public var usdFeedMaxAgeSeconds: UInt64 = 90_000
   /// The least incentive factor, times 1e18; nil: the contracts' formula, which has none.
   public var incentiveFloor: U256?
   /// The most that one liquidation may pay, in USD with 8 decimals; nil: whatever it takes.

@@ -16,6 +16,7 @@ import Testing
     "min_size_usd": 500, "dedup_seconds": 120, "grace_seconds": 3600,
     "zone": { "value_usd": 2000, "age_seconds": 60, "failed_attempts": 2 },
     "max_repay_usd": 10000, "incentive_floor": "1.048",
+    "usd_feed_max_age_seconds": 7200,
     "usd_feeds": { "\(token)": "\(feed)" },
     "paths": {
       "direct": false, "main_liquidator": "\(contract)", "public_liquidator": "\(token)",
@@ -88,6 +89,7 @@ import Testing
     #expect("\(plans.maxRepayUSD.map { "\($0)" } ?? "none")" == "1000000000000")
     #expect("\(plans.incentiveFloor.map { "\($0)" } ?? "none")" == "1048000000000000000")
     #expect(plans.usdFeeds.count == 1)
+    #expect(plans.usdFeedMaxAgeSeconds == 7_200)
     #expect(!plans.usesDirect)
     #expect(plans.mainLiquidator == Address(Self.contract))
     #expect(plans.publicLiquidator == Address(Self.token))

@@ -117,8 +117,11 @@ import Testing
     #expect(try Self.candidate(morpho).debtUSD == nil)
     var settings = PlanSettings()
     settings.usdFeeds = [HandmadeBook.loan: Self.feed]
-    func answers(_ price: U256, decimals: U256) -> [String: CallResult] {
-      let words: [U256] = [1, price, 0, 0, 1]
+    let now = HandmadeBook.block.timestamp
+    func answers(
+      _ price: U256, decimals: U256, at second: UInt64 = HandmadeBook.block.timestamp
+    ) -> [String: CallResult] {
+      let words: [U256] = [1, price, 0, U256(second), 1]
       return [
         "latestRoundData()": CallResult(
           succeeded: true, data: words.flatMap(\.bigEndianBytes)),
@@ -134,6 +137,12 @@ import Testing
         try Self.candidate(morpho, settings, answers(price, decimals: decimals)).debtUSD == nil)
     }
     #expect(try Self.candidate(morpho, settings).debtUSD == nil)
+    // As old as it may be, older, and from after the block.
+    settings.usdFeedMaxAgeSeconds = 60
+    for (second, isTaken) in [(now - 60, true), (now - 61, false), (now + 1, false)] {
+      let aged = answers(2_000_000, decimals: 6, at: second)
+      #expect((try Self.candidate(morpho, settings, aged).debtUSD != nil) == isTaken)
+    }
   }
 
   // MARK: Brokers
