@@ -122,8 +122,11 @@ public struct ScanLiquidations: Job {
         }
       }
     } else {
-      var memory: CandidateMemory?
-      controls.decide(&judgement, of: markets, at: reading.block, memory: &memory)
+      // What is remembered decides in a rehearsal as well, and stays as it is.
+      try context.database.rehearsable(true) { tx in
+        var memory = try keepsMemory ? CandidateMemory(of: deployment, in: tx) : nil
+        controls.decide(&judgement, of: markets, at: reading.block, memory: &memory)
+      }
     }
     tell(judgement, of: reading, at: at, target, into: &report)
     let (seconds, attoseconds) = (ContinuousClock.now - began).components

@@ -216,6 +216,9 @@ import Testing
     #expect(try ground.memory() == first)
     try story.chain.mine(1, seconds: 59)
     #expect(try ground.scan().outcomes == ["recently_processed"])
+    let before = try ground.memory()
+    #expect(try ground.rescan(["--dry-run"]).outcomes == ["recently_processed"])
+    #expect(try ground.memory() == before)
     try story.chain.mine(1, seconds: 1)
     #expect(try ground.scan().outcomes == ["open"])
   }
