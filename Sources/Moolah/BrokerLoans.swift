@@ -77,8 +77,8 @@ struct CreditTerm: Hashable, Sendable {
 
 extension BrokerLoans {
   /// The answer of `userFixedPositions(user)`: an array of tuples of 8 words (lending broker) or 12
-  /// (credit broker), under one selector. Nil for anything else, for more than `termsMax`, and where
-  /// two have one number: it is by their numbers that they are told apart.
+  /// (credit broker), under one selector. Nil for anything else, for more than `termsMax`, and
+  /// where two have one number: it is by their numbers that they are told apart.
   static func terms(_ data: [UInt8], of kind: BrokerKind) -> [LoanTerm]? {
     let width = kind == .lending ? 8 : 12
     let words = ABIWords(data)
