@@ -59,8 +59,16 @@ public struct Alert: Job {
   ) throws -> RunReport {
     var report = RunReport()
     guard let run = context.runID else { return report }
-    try context.database.transaction { tx in
-      try context.alerting.look(at: now, run: run, deployments: context.deployments, in: tx)
+    for route in courier.unopened { report.add(route.failure) }
+    let looks = context.alerting.looks(at: now, run: run, deployments: context.deployments)
+    for look in looks {
+      do {
+        try context.database.transaction { tx in try look(tx) }
+      } catch {
+        // What the outbox holds is told all the same.
+        guard !context.database.isClosed else { throw error }
+        report.add(context.failure(error))
+      }
     }
     if retriesDead {
       let revived = try context.database.transaction { tx in
@@ -94,8 +102,10 @@ public struct Alert: Job {
     _ courier: Courier, at now: UInt64, in context: JobContext
   ) throws -> RunReport {
     var report = RunReport()
+    for route in courier.unopened { report.add(route.failure) }
     let chosen = try context.database.rehearsable(true) { tx in
-      try context.alerting.look(at: now, run: nil, deployments: context.deployments, in: tx)
+      let looks = context.alerting.looks(at: now, run: nil, deployments: context.deployments)
+      for look in looks { try look(tx) }
       return try courier.routeSome(at: now, in: tx)
     }
     report.count("messages", chosen.count)
@@ -110,6 +120,9 @@ public struct Alert: Job {
     guard courier.names.contains(name) else {
       let known = courier.names.isEmpty ? "none" : courier.names.joined(separator: ", ")
       throw Failure(.usage, "--test-route \"\(name)\": not a route; configured: \(known)")
+    }
+    if let route = courier.unopened.first(where: { $0.settings.name == name }) {
+      throw route.failure
     }
     var report = RunReport()
     let message = OutboxMessage(

@@ -73,6 +73,9 @@ public struct JobContext {
     return try Writer.take(deployment.id, holder: holder, on: database)
   }
 
+  /// What an error means.
+  public func failure(_ error: any Error) -> Failure { Failure(error, explain: explain) }
+
   /// What an error of one deployment means: its line begins with the deployment's name.
   public func failure(_ error: any Error, deployment: DeploymentContext) -> Failure {
     let failure = Failure(error, explain: explain)

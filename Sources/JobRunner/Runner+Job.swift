@@ -268,7 +268,7 @@ private struct Execution {
       chains: Dictionary(
         configuration.deployments.map { ($0.name, $0.chain) }, uniquingKeysWith: { one, _ in one }),
       open: { [runner, stop, deadline] in
-        try opener.open(
+        opener.open(
           transport: runner.makeTransport(stop), deadline: deadline,
           isStopping: { stop.isStopping })
       })

@@ -4,33 +4,37 @@ import Postgres
 /// What the tables themselves show that somebody should know: jobs that do not succeed, blocks that
 /// are not proved, divergences, and positions near their line.
 public enum Watch {
-  /// How long a job that is no longer run is remembered.
-  private static let runsSeconds: Int64 = 86_400
+  /// How long a job that is no longer run is remembered: longer than a week, as some run weekly.
+  private static let runsSeconds: Int64 = 8 * 86_400
 
-  /// Jobs whose last `count` runs in a day all ended with more than single items failed.
+  /// Jobs whose last `count` runs all ended with more than single items failed.
   ///
-  /// A run that an operator has stopped, that found the lock taken, or that is still at work counts
-  /// for nothing.
+  /// A run that an operator has stopped, that found the lock taken, that is still at work, or that
+  /// has moved on through blocks until its time was over counts for nothing.
+  ///
+  /// Cost: reads `count` runs of each job, however many there are.
   public static func failingJobs(
     inARow count: Int, except job: String, at now: UInt64, in tx: borrowing Transaction
   ) throws -> [Finding] {
     try tx.query(
       """
-      with last as (
-        select job, deployments, id, exit_code, error,
-          row_number() over (partition by job, deployments order by id desc) as place
-        from run
-        where status not in ('running', 'skipped_locked') and job <> \(job)
+      with recursive \(pairs(where: "true"))
+      select p.job, p.deployments,
+        (array_agg(coalesce(r.exit_code::text, 'none') order by r.id desc))[1],
+        (array_agg(coalesce(r.error, '') order by r.id desc))[1], max(r.id)
+      from pair p cross join lateral (
+        select id, exit_code, error, started_at, from_block, to_block from run
+        where job = p.job and deployments = p.deployments
+          and status not in ('running', 'skipped_locked')
           and coalesce(exit_code, 70) not in (130, 143)
-          and started_at > to_timestamp(\(now)) - make_interval(secs => \(runsSeconds))
-      )
-      select job, deployments,
-        (array_agg(coalesce(exit_code::text, 'none') order by id desc))[1],
-        (array_agg(coalesce(error, '') order by id desc))[1], max(id)
-      from last where place <= \(Int64(count))
-      group by job, deployments
-      having count(*) = \(Int64(count)) and bool_and(coalesce(exit_code, 70) not in (0, 1))
-      order by job, deployments
+        order by id desc limit \(Int64(count))
+      ) r
+      where p.job <> \(job)
+      group by p.job, p.deployments
+      having count(*) = \(Int64(count)) and bool_and(coalesce(r.exit_code, 70) not in (0, 1)
+          and not (r.exit_code = 75 and coalesce(r.from_block < r.to_block, false)))
+        and max(r.started_at) > to_timestamp(\(now)) - make_interval(secs => \(runsSeconds))
+      order by p.job, p.deployments
       """
     ).map { row in
       let job = try row.get(0, String.self)
@@ -44,25 +48,60 @@ public enum Watch {
     }
   }
 
-  /// Those of some jobs that have not succeeded for longer than they may.
+  /// Those of some jobs that have not succeeded for longer than they may, on each deployment for
+  /// itself. A run that found the lock taken has done nothing.
+  ///
+  /// Cost: reads one run of each job, however many there are.
   public static func silentJobs(
-    _ within: [(job: String, seconds: UInt64)], at now: UInt64, in tx: borrowing Transaction
+    _ within: [(job: String, seconds: UInt64)], on deployments: [String], at now: UInt64,
+    in tx: borrowing Transaction
   ) throws -> [Finding] {
-    var findings: [Finding] = []
-    for (job, seconds) in within {
-      let last = try tx.query(
-        """
+    if within.isEmpty { return [] }
+    let successes = try tx.query(
+      """
+      with recursive \(pairs(where: "exit_code in (0, 1) and status <> 'skipped_locked'"))
+      select p.job, string_to_array(p.deployments, ','), (
         select extract(epoch from max(finished_at))::bigint from run
-        where (job = \(job) or starts_with(job, \(job) || ' ')) and exit_code in (0, 1)
-        """
-      ).first?.get(0, Int64?.self)
-      if let last, last + Int64(clamping: seconds) >= Int64(clamping: now) { continue }
-      var facts = ["job": job, "within_seconds": String(seconds)]
-      if let last { facts["last_success"] = String(last) }
-      let all = facts
-      findings.append(Finding(.jobSilent, job) { all })
+        where job = p.job and deployments = p.deployments and exit_code in (0, 1)
+          and status <> 'skipped_locked'
+      ) from pair p
+      """
+    ).map {
+      (
+        job: try $0.get(0, String.self), deployments: Set(try $0.get(1, [String].self)),
+        second: try $0.get(2, Int64?.self)
+      )
     }
-    return findings
+    return within.flatMap { job, seconds in
+      deployments.compactMap { deployment in
+        let last = successes.filter {
+          ($0.job == job || $0.job.hasPrefix("\(job) ")) && $0.deployments.contains(deployment)
+        }.compactMap(\.second).max()
+        if let last, last + Int64(clamping: seconds) >= Int64(clamping: now) { return nil }
+        var facts = [
+          "job": job, "deployments": deployment, "within_seconds": String(seconds),
+        ]
+        if let last { facts["last_success"] = String(last) }
+        let all = facts
+        return Finding(.jobSilent, "\(job) \(deployment)") { all }
+      }
+    }
+  }
+
+  /// The jobs of table `run` with what they worked on, by one step through an index for each: the
+  /// table itself grows for ever.
+  private static func pairs(where condition: SQL) -> SQL {
+    """
+    pair as (
+      (select job, deployments from run where \(condition) order by job, deployments limit 1)
+      union all
+      select n.job, n.deployments from pair p cross join lateral (
+        select job, deployments from run
+        where \(condition) and (job, deployments) > (p.job, p.deployments)
+        order by job, deployments limit 1
+      ) n
+    )
+    """
   }
 
   /// A deployment whose blocks up to the cursor are not all proved.
@@ -124,8 +163,9 @@ public enum Watch {
           filter (where s.price is null or s.unknown > 0), '{}')
       from scan_market s join market m on m.id = s.market_id
       where s.run_id = (
-          select max(i.run_id) from scan_market i join market n on n.id = i.market_id
-          where n.deployment_id = \(deployment)
+          select max(i.run_id) from market n cross join lateral (
+            select run_id from scan_market q where q.market_id = n.id order by q.run_id desc limit 1
+          ) i where n.deployment_id = \(deployment)
         ) and m.deployment_id = \(deployment)
       group by s.run_id
       """
@@ -153,7 +193,7 @@ public enum Watch {
       order by x.trigger_price / s.price desc, p.id limit \(Int64(nearMax))
       """)
     var near = NearLine(
-      timestamp: timestamp, unknownMarkets: Set(try scan.get(3, [String].self)))
+      run: run, timestamp: timestamp, unknownMarkets: Set(try scan.get(3, [String].self)))
     for row in rows {
       near.count = try row.get(12, Int.self)
       let names = [
@@ -168,10 +208,35 @@ public enum Watch {
     }
     return near
   }
+
+  /// Those of some positions, named `market/user`, that are not known to be away from their line:
+  /// near it or over it at the price of a scan, or of unknown debt or price.
+  public static func notAway(
+    _ subjects: [String], of deployment: Int32, scan run: Int64, within basisPoints: UInt64,
+    in tx: borrowing Transaction
+  ) throws -> Set<String> {
+    if subjects.isEmpty { return [] }
+    return Set(
+      try tx.query(
+        """
+        select a.subject from unnest(\(subjects)) as a(subject)
+        join market m on m.deployment_id = \(deployment)
+          and m.market_key = decode(substr(split_part(a.subject, '/', 1), 3), 'hex')
+        join position_now p on p.market_id = m.id
+          and p.user_address = decode(substr(split_part(a.subject, '/', 2), 3), 'hex')
+        left join scan_market s on s.run_id = \(run) and s.market_id = m.id
+        where p.borrow_shares > 0 and (p.borrowed is null or (p.borrowed > 0 and (
+          p.trigger_price is null or s.price is null
+          or p.trigger_price * 10000 >= s.price * (10000 - \(Int64(basisPoints))))))
+        """
+      ).map { try $0.get(0, String.self) })
+  }
 }
 
 /// Positions near their line, as of a scan.
 public struct NearLine: Sendable {
+  /// The scan's.
+  public let run: Int64
   /// The second that the scan judged.
   public let timestamp: UInt64
   /// Markets of which the scan could not tell everything, as 0x text.
@@ -181,7 +246,8 @@ public struct NearLine: Sendable {
   /// How many there are.
   public var count = 0
 
-  init(timestamp: UInt64, unknownMarkets: Set<String>) {
+  init(run: Int64, timestamp: UInt64, unknownMarkets: Set<String>) {
+    self.run = run
     self.timestamp = timestamp
     self.unknownMarkets = unknownMarkets
   }

@@ -174,7 +174,7 @@ import Testing
     try ground.program.succeed("scan-liquidations", exit: 75)
     for second in 1...3 { try ground.alert(at: now + UInt64(second)) }
     #expect(try ground.told(of: "job_failing").map(\.event) == ["fired"])
-    #expect(try ground.told(of: "job_silent").map(\.subject) == ["audit"])
+    #expect(try ground.told(of: "job_silent").map(\.subject) == ["audit story"])
     try ground.program.consume()
     let healed = try ground.program.run("scan-liquidations")
     #expect(healed.exit == 0 || healed.exit == 1, "\(healed.errors)")

@@ -366,4 +366,26 @@ import Testing
     try AlertGround.write("no token", to: "bot.token", of: trial.program)
     #expect(try trial.alert(after: 0).exit == 78)
   }
+
+  @Test func aRouteWithoutItsKeyKeepsNoOtherFromBeingTold() throws {
+    let trial = try Trial(webhook: true)
+    try AlertGround.write(AlertGround.secret, to: "hook.key", of: trial.program, mode: 0o644)
+    #expect(try trial.alert(after: 0).exit == 77)
+    #expect(trial.server.taken.map(\.key) == trial.keys)
+    #expect(!trial.server.taken.contains { $0.path.hasSuffix("/hook") })
+    // What it was to be told of has waited for it.
+    try AlertGround.write(AlertGround.secret, to: "hook.key", of: trial.program)
+    #expect(try trial.alert(after: 1).exit == 0)
+    #expect(trial.server.taken.filter { $0.path.hasSuffix("/hook") }.map(\.key) == trial.keys)
+  }
+
+  @Test func whatCannotBeLookedForKeepsNobodyFromBeingToldOfTheRest() throws {
+    let trial = try Trial()
+    try trial.database.connection().transaction { tx in
+      try tx.execute("alter view completeness rename to completeness_gone")
+    }
+    let result = try trial.alert(after: 0)
+    #expect(result.exit != 0 && result.errors.contains("completeness"))
+    #expect(trial.server.taken.map(\.key) == trial.keys)
+  }
 }

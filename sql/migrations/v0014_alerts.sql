@@ -41,7 +41,8 @@ create table outbox (
 );
 -- By state and not by number: numbers are not given in the order of commits.
 create index outbox_unrouted on outbox (id) where routed_at is null;
-create index outbox_notice on outbox (deployment_id, block_number) where event = 'notice';
+create index outbox_notice on outbox (deployment_id, block_number)
+  where event in ('notice', 'taken_back');
 
 -- One message on one route. Taking it puts next_attempt_at off, so that nobody else takes it meanwhile
 -- and somebody does if the taker dies.
@@ -59,4 +60,10 @@ create table delivery (
   unique (outbox_id, route)
 );
 create index delivery_due on delivery (route, outbox_id) where state = 'due';
+create index delivery_open on delivery (route) where state <> 'delivered';
 create index delivery_done on delivery (route, changed_at) where state = 'delivered';
+
+-- What is looked for each minute is found by a few steps through an index, as runs are kept for ever.
+create index run_by_deployments on run (job, deployments, id);
+create index run_success on run (job, deployments, finished_at) where exit_code in (0, 1)
+  and status <> 'skipped_locked';

@@ -19,7 +19,8 @@ public struct Alerting {
     self.open = open
   }
 
-  /// The way to the routes: reads their tokens and keys, and sends nothing yet.
+  /// The way to the routes: reads their tokens and keys, and sends nothing yet. A route that cannot
+  /// be opened keeps no other from being told.
   public func courier() throws -> Courier { try open() }
 }
 
@@ -31,9 +32,18 @@ struct RouteOpener {
 
   func open(
     transport: any Transport, deadline: Deadline, isStopping: @escaping () -> Bool
-  ) throws -> Courier {
-    Courier(
-      routes: try configuration.alerts.routes.map(route), transport: transport, deadline: deadline,
+  ) -> Courier {
+    var routes: [any Route] = []
+    var unopened: [(settings: RouteSettings, failure: Failure)] = []
+    for settings in configuration.alerts.routes {
+      do {
+        routes.append(try route(settings))
+      } catch {
+        unopened.append((settings, Failure(error, explain: { _ in nil })))
+      }
+    }
+    return Courier(
+      routes: routes, unopened: unopened, transport: transport, deadline: deadline,
       isStopping: isStopping)
   }
 
@@ -63,8 +73,13 @@ struct RouteOpener {
           configuration.place, field: "\(field).base_url", remedy: "the URL \(error)")
       }
     case .webhook(let webhook):
-      let text = try webhook.url.read(
-        environment: environment, place: configuration.place, field: field)
+      let text =
+        if case .file(let path) = webhook.url {
+          try PrivateFile.read(path, place: configuration.place, field: "\(field).url_file")
+        } else {
+          try webhook.url.read(
+            environment: environment, place: configuration.place, field: field)
+        }
       redactor.register(url: text)
       let secret = try PrivateFile.read(
         webhook.secretFile, place: configuration.place, field: "\(field).secret_file")

@@ -10,6 +10,8 @@ import Store
 /// over; its receiver then sees the same key twice.
 public struct Courier {
   let routes: [any Route]
+  /// Routes that cannot be written to, as their token cannot be read: their messages wait.
+  public let unopened: [(settings: RouteSettings, failure: Failure)]
   let transport: any Transport
   let deadline: Deadline
   let isStopping: () -> Bool
@@ -30,7 +32,9 @@ public struct Courier {
   private static let slice: Duration = .milliseconds(20)
 
   /// The names of the routes.
-  public var names: [String] { routes.map(\.name) }
+  public var names: [String] { settings.map(\.name) }
+
+  private var settings: [RouteSettings] { routes.map(\.settings) + unopened.map(\.settings) }
 
   // MARK: Routing
 
@@ -54,7 +58,7 @@ public struct Courier {
     let chosen = try Deliveries.unrouted(in: tx).map { message in
       (
         message: message,
-        routes: routes.map(\.settings).filter { $0.wants(message) }.map(\.name)
+        routes: settings.filter { $0.wants(message) }.map(\.name)
       )
     }
     if chosen.isEmpty { return [] }

@@ -3,26 +3,45 @@ import Store
 import Systems
 
 extension Alerting {
-  /// What the tables themselves show at the second `now`, as alerts.
-  public func look(
-    at now: UInt64, run: Int64?, deployments: [DeploymentContext], in tx: borrowing Transaction
-  ) throws {
-    try observe(
-      Watch.failingJobs(inARow: settings.failedRuns, except: "alert", at: now, in: tx),
-      .jobFailing, of: nil, at: now, run: run, in: tx)
-    try observe(
-      Watch.silentJobs(
-        settings.successWithin.map { ($0.job, $0.seconds) }, at: now, in: tx),
-      .jobSilent, of: nil, at: now, run: run, in: tx)
+  /// One thing that is looked for, in a transaction of its own.
+  public typealias Look = (borrowing Transaction) throws -> Void
+
+  /// What to look for in the tables themselves, at the second `now`, to be told as alerts.
+  ///
+  /// Each is for itself: what one of them cannot find keeps nobody from being told of the rest.
+  public func looks(at now: UInt64, run: Int64?, deployments: [DeploymentContext]) -> [Look] {
+    var looks: [Look] = [
+      { tx in
+        try observe(
+          Watch.failingJobs(inARow: settings.failedRuns, except: "alert", at: now, in: tx),
+          .jobFailing, of: nil, at: now, run: run, in: tx)
+      },
+      { tx in
+        let names = deployments.map(\.name)
+        let silent = try Watch.silentJobs(
+          settings.successWithin.map { ($0.job, $0.seconds) }, on: names, at: now, in: tx)
+        // Nothing is known of deployments that this run was not asked about.
+        try Alerts.observe(
+          silent, of: [.jobSilent], deployment: nil, at: now,
+          resolveAfter: settings.resolveAfterSeconds, firingMax: settings.top, run: run, in: tx
+        ) { alert in !names.contains { alert.subject.hasSuffix(" \($0)") } }
+      },
+    ]
     for target in deployments {
-      guard let id = try Deployments.find(name: target.name, in: tx) else { continue }
-      try observe(
-        Watch.openRanges(of: target.name, in: tx), .incomplete, of: id, at: now, run: run, in: tx)
-      try observe(
-        Watch.divergences(of: id, named: target.name, in: tx), .divergence, of: id, at: now,
-        run: run, in: tx)
-      try lookNearLine(of: id, run: run, in: tx)
+      looks.append { tx in
+        guard let id = try Deployments.find(name: target.name, in: tx) else { return }
+        try observe(
+          Watch.openRanges(of: target.name, in: tx), .incomplete, of: id, at: now, run: run, in: tx)
+        try observe(
+          Watch.divergences(of: id, named: target.name, in: tx), .divergence, of: id, at: now,
+          run: run, in: tx)
+      }
+      looks.append { tx in
+        guard let id = try Deployments.find(name: target.name, in: tx) else { return }
+        try lookNearLine(of: id, run: run, in: tx)
+      }
     }
+    return looks
   }
 
   private func observe(
@@ -48,12 +67,14 @@ extension Alerting {
     let findings = near.findings.filter {
       !worse.contains($0.subject) || firing.contains($0.subject)
     }
+    let notAway = try Watch.notAway(
+      Array(firing), of: deployment, scan: near.run, within: settings.nearBasisPoints, in: tx)
     let isCut = near.count > near.findings.count
     let step = try Alerts.observe(
       findings, of: [.nearLine], deployment: deployment, at: near.timestamp,
       resolveAfter: settings.resolveAfterSeconds, firingMax: settings.top, run: run, in: tx
     ) { alert in
-      isCut || worse.contains(alert.subject)
+      isCut || worse.contains(alert.subject) || notAway.contains(alert.subject)
         || near.unknownMarkets.contains(String(alert.subject.prefix { $0 != "/" }))
     }
     let more = step.omitted + near.count - near.findings.count
