@@ -44,6 +44,22 @@ public enum Alerts {
     return firing
   }
 
+  /// Ends what is said of a number, without a word, once it has doubled since it was said: the next
+  /// finding then says it anew.
+  public static func forget(
+    _ kind: AlertKind, of deployment: Int32?, outgrownBy count: Int, at now: UInt64,
+    in tx: borrowing Transaction
+  ) throws {
+    try tx.execute(
+      """
+      update alert a set state = 'resolved', resolved_at = \(now)
+      from outbox o
+      where a.state = 'firing' and a.deployment_id is not distinct from \(deployment)
+        and a.kind = \(kind.rawValue) and o.dedup_key = 'alert-' || a.id || '-fired'
+        and (o.facts->>'more')::bigint * 2 <= \(Int64(count))
+      """)
+  }
+
   private static func write(
     _ step: AlertStep, deployment: Int32?, at now: UInt64, run: Int64?, in tx: borrowing Transaction
   ) throws {
@@ -166,6 +182,43 @@ public enum Alerts {
       left join token l on l.chain_id = \(chainID) and l.address = f.loan_token
       left join token c on c.chain_id = \(chainID) and c.address = f.collateral_token
       order by f.block_number, f.log_index
+      on conflict (dedup_key) do nothing
+      """)
+  }
+
+  // MARK: Upgrades
+
+  /// Tells of the contracts that were replaced in some blocks, each once, as of liquidations.
+  public static func noticeUpgrades(
+    in blocks: ClosedRange<UInt64>, of deployment: Int32, chainID: UInt64,
+    in tx: borrowing Transaction
+  ) throws {
+    try tx.execute(
+      """
+      with found as (
+        select u.*, b.timestamp,
+          'upgraded-' || \(chainID)::text || '-' || encode(b.hash, 'hex') || '-' || u.log_index
+            as key
+        from upgrade u
+        join block b on b.chain_id = \(chainID) and b.number = u.block_number
+          and b.hash = u.block_hash and b.canonical
+        where u.deployment_id = \(deployment)
+          and u.block_number between \(blocks.lowerBound) and \(blocks.upperBound)
+      )
+      insert into outbox (dedup_key, event, deployment_id, kind, subject, severity, at_timestamp,
+        block_number, facts)
+      select f.key || '-' || (
+          select count(*) from outbox o where o.deployment_id = \(deployment)
+            and o.block_number = f.block_number and o.event = 'taken_back'
+            and starts_with(o.dedup_key, f.key || '-')
+        ), 'notice', \(deployment), 'upgraded', '0x' || encode(f.contract, 'hex'), 'critical',
+        f.timestamp, f.block_number, jsonb_build_object(
+          'contract', '0x' || encode(f.contract, 'hex'),
+          'implementation', '0x' || encode(f.implementation, 'hex'),
+          'transaction_hash', '0x' || encode(f.transaction_hash, 'hex'),
+          'log_index', f.log_index::text, 'block', f.block_number::text,
+          'block_hash', '0x' || encode(f.block_hash, 'hex'), 'timestamp', f.timestamp::text)
+      from found f order by f.block_number, f.log_index
       on conflict (dedup_key) do nothing
       """)
   }

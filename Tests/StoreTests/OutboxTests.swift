@@ -1,3 +1,4 @@
+import Ethereum
 import Postgres
 import Store
 import TestKit
@@ -59,6 +60,81 @@ import Testing
     try ground.db.transaction { tx in
       try Deliveries.record([(delivery, outcome)], run: run, in: tx)
     }
+  }
+
+  @Test func aContractThatWasReplacedIsToldOfOnceAndTakenBack() throws {
+    let ground = try ground()
+    try ground.db.transaction { tx in
+      try tx.execute(
+        """
+        insert into block (chain_id, number, hash, parent_hash, timestamp)
+        values (\(Ground.chainID), 20, \(BlockHeader.hash(20)), \(BlockHeader.hash(19)), 1240)
+        """)
+      try tx.execute(
+        """
+        insert into upgrade (deployment_id, contract, implementation, block_number, log_index,
+          block_hash, transaction_hash)
+        values (\(ground.deployment), \(Ground.core), \(Address(tail: 9)), 20, 3,
+          \(BlockHeader.hash(20)), \(BlockHeader.hash(7)))
+        """)
+      for isTakenBack in [false, true, false, false] {
+        try Alerts.noticeUpgrades(
+          in: 0...30, of: ground.deployment, chainID: Ground.chainID, in: tx)
+        // The block then comes again.
+        if isTakenBack { try Alerts.takeBackNotices(above: 19, of: ground.deployment, in: tx) }
+      }
+    }
+    let messages = try route(to: [], of: ground)
+    #expect(messages.map(\.event) == [.notice, .takenBack, .notice])
+    #expect(messages.allSatisfy { $0.kind == "upgraded" && $0.severity == .critical })
+    #expect(messages.first?.facts["implementation"] == Address(tail: 9).lowercaseHex)
+    #expect(messages.first?.timestamp == 1_240)
+  }
+
+  @Test func anAccountOfWhatIsLeftDoesNotReadWhatWasDelivered() throws {
+    let ground = try ground()
+    try ground.db.transaction { tx in
+      try tx.execute(
+        """
+        insert into outbox (dedup_key, event, deployment_id, kind, subject, severity, at_timestamp,
+          facts, routed_at)
+        select 'k' || i, 'notice', \(ground.deployment), 'test', 's', 'info', 1, '{}', 1
+        from generate_series(1, 20000) i
+        """)
+      try tx.execute(
+        """
+        insert into delivery (outbox_id, route, state, next_attempt_at)
+        select id, 'ops', case when id % 10000 = 0 then 'dead' else 'delivered' end, 1 from outbox
+        """)
+      try tx.execute("analyze outbox, delivery")
+    }
+    let read = try ground.db.transaction(.readOnly) { tx in
+      #expect(try Deliveries.account(in: tx).map(\.dead) == [2])
+      return try tx.query(
+        """
+        select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)
+        from pg_stat_xact_user_tables where relname = 'delivery'
+        """)[0].get(0, Int.self)
+    }
+    #expect(read < 200)
+  }
+
+  @Test func aNumberThatHasDoubledIsSaidAgain() throws {
+    let ground = try ground()
+    for (second, count) in [10, 19, 20, 39, 3, 40].enumerated() {
+      try ground.db.transaction { tx in
+        let now = UInt64(second)
+        try Alerts.forget(
+          .liquidatableMore, of: ground.deployment, outgrownBy: count, at: now, in: tx)
+        try Alerts.observe(
+          [Finding(.liquidatableMore, "all") { ["more": String(count)] }], of: [.liquidatableMore],
+          deployment: ground.deployment, at: now, resolveAfter: 600, firingMax: 1, run: Self.run,
+          in: tx)
+      }
+    }
+    let messages = try route(to: [], of: ground)
+    #expect(messages.map { $0.facts["more"] } == ["10", "20", "40"])
+    #expect(messages.allSatisfy { $0.event == .fired })
   }
 
   @Test func aConditionIsSaidWhenItFiresAndWhenItResolves() throws {
