@@ -126,6 +126,19 @@ import Testing
     #expect(try outcome(answer(status)) == .dead(error: "HTTP \(status)"))
   }
 
+  @Test(arguments: [
+    "Bad Request: chat not found",
+    "Bad Request: group chat was upgraded to a supergroup chat",
+    "Bad Request: not enough rights to send text messages to the chat",
+  ])
+  func aChatThatTakesNothingLosesNothing(description: String) throws {
+    let body = #"{"ok":false,"error_code":400,"description":"\#(description)"}"#
+    guard case .postponed = try outcome(answer(400, body)) else {
+      Issue.record("\(description): given up")
+      return
+    }
+  }
+
   @Test(arguments: [301, 401, 403, 404, 408, 409, 429, 500, 502, 503, 504])
   func whatMayPassIsTriedAgain(status: Int) throws {
     guard case .postponed = try outcome(answer(status)) else {

@@ -72,8 +72,19 @@ struct TelegramRoute: Route {
     }
     let header = response.retryAfter.map { UInt64($0.wholeMilliseconds + 999) / 1_000 }
     let asked = [header, answer?.retryAfter].compactMap { $0 }.max()
-    return RouteAnswer(
-      status: response.status, detail: answer?.description ?? "", retryAfter: asked)
+    let detail = answer?.description ?? ""
+    if response.status == 400, Self.isAboutTheChat(detail) {
+      return .failed("HTTP 400: \(detail)", retryAfter: asked)
+    }
+    return RouteAnswer(status: response.status, detail: detail, retryAfter: asked)
+  }
+
+  /// Whether a refusal would be the same for every message, as where a group has moved or the bot
+  /// was put out of it: the messages wait until the chat is set right.
+  private static func isAboutTheChat(_ description: String) -> Bool {
+    let words = description.lowercased()
+    return words.contains("chat") || words.contains("peer_id_invalid")
+      || words.contains("not enough rights")
   }
 
   func redact(_ text: String) -> String { url.redacting(text) }
