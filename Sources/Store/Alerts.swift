@@ -20,6 +20,8 @@ public enum AlertKind: String, CaseIterable, Sendable, CustomStringConvertible {
   case highUtilisation = "high_utilisation"
   /// A market's rate is more than anybody means to pay.
   case highBorrowRate = "high_borrow_rate"
+  /// More such markets than are told of one by one.
+  case unknownVerdictsMore = "unknown_verdicts_more"
   /// A job whose last runs all failed.
   case jobFailing = "job_failing"
   /// A job that has not succeeded for longer than it may.
@@ -44,8 +46,8 @@ public enum AlertKind: String, CaseIterable, Sendable, CustomStringConvertible {
     case .liquidatable, .liquidatableMore, .shadowLiquidatable, .jobFailing, .jobSilent,
       .divergence, .upgraded:
       .critical
-    case .nearLine, .nearLineMore, .unknownVerdicts, .secondSourceUnavailable, .highUtilisation,
-      .highBorrowRate, .incomplete:
+    case .nearLine, .nearLineMore, .unknownVerdicts, .unknownVerdictsMore,
+      .secondSourceUnavailable, .highUtilisation, .highBorrowRate, .incomplete:
       .warning
     case .liquidation, .test: .info
     }
@@ -125,8 +127,10 @@ public struct AlertStep: Sendable {
   /// Works out one step, at the second `now`.
   ///
   /// `firing` are all alerts that fire of the kinds that the run looks for, `findings` all that it
-  /// has found, the most important first. At most `firingMax` fire at once; further conditions are
-  /// counted in `omitted`. `isDoubted` says whether the absence of a condition says nothing, as
+  /// has found, the most important first. What is new fires while fewer than `firingMax` fire, and
+  /// always if it is among the first `firingMax` of all findings: old conditions that stay for
+  /// months keep nobody from being told of a worse one. Further conditions are counted in
+  /// `omitted`. `isDoubted` says whether the absence of a condition says nothing, as
   /// where a price is unknown.
   public init(
     from firing: [FiringAlert], findings: [Finding], at now: UInt64, resolveAfter: UInt64,
@@ -134,7 +138,7 @@ public struct AlertStep: Sendable {
   ) {
     var unseen = Dictionary(
       firing.map { (Key($0.kind, $0.subject), $0) }, uniquingKeysWith: { first, _ in first })
-    var new: [Finding] = []
+    var new: [(rank: Int, finding: Finding)] = []
     var taken: Set<Key> = []
     for finding in findings {
       let key = Key(finding.kind, finding.subject)
@@ -142,7 +146,7 @@ public struct AlertStep: Sendable {
       if let alert = unseen.removeValue(forKey: key) {
         seen.append((alert.id, finding))
       } else {
-        new.append(finding)
+        new.append((taken.count - 1, finding))
       }
     }
     for alert in firing where unseen[Key(alert.kind, alert.subject)] != nil {
@@ -158,7 +162,8 @@ public struct AlertStep: Sendable {
       }
     }
     let room = max(0, firingMax - (firing.count - resolved.count))
-    fired = Array(new.prefix(room))
+    fired = new.enumerated()
+      .filter { $0.offset < room || $0.element.rank < firingMax }.map(\.element.finding)
     omitted = new.count - fired.count
   }
 

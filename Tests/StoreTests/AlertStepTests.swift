@@ -62,7 +62,7 @@ import Testing
     let first = step([], ["a", "b", "c"], at: 100, firingMax: 2)
     #expect(first.fired.map(\.subject) == ["a", "b"])
     #expect(first.omitted == 1)
-    let later = step([firing(1, "a"), firing(2, "b")], ["c", "b", "a"], at: 200, firingMax: 2)
+    let later = step([firing(1, "a"), firing(2, "b")], ["a", "b", "c"], at: 200, firingMax: 2)
     #expect(later.fired.isEmpty)
     #expect(later.omitted == 1)
     // Room is where one has resolved.
@@ -70,5 +70,13 @@ import Testing
       [firing(1, "a", absentSince: 0), firing(2, "b")], ["c", "b"], at: 900, firingMax: 2)
     #expect(last.resolved == [1])
     #expect(last.fired.map(\.subject) == ["c"])
+  }
+
+  @Test func whatIsWorseThanAllThatFiresIsSaidThoughNothingEnds() {
+    let old = [firing(1, "a"), firing(2, "b")]
+    let step = step(old, ["worst", "a", "b", "c"], at: 200, firingMax: 2)
+    #expect(step.fired.map(\.subject) == ["worst"])
+    #expect(step.omitted == 1)
+    #expect(step.resolved.isEmpty && step.absent.isEmpty)
   }
 }

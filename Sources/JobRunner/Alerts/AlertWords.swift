@@ -48,6 +48,7 @@ struct AlertWords {
       case .secondSourceUnavailable: ("Second price source silent", "第二价格源无响应")
       case .highUtilisation: ("Nearly all of the supply is lent", "资金利用率过高")
       case .highBorrowRate: ("Borrow rate very high", "借款利率过高")
+      case .unknownVerdictsMore: ("More verdicts unknown", "更多市场无法判定")
       case .jobFailing: ("Job fails", "任务失败")
       case .jobSilent: ("Job has not succeeded", "任务长时间未成功")
       case .incomplete: ("Mirror not proved complete", "数据完整性未证实")

@@ -16,8 +16,8 @@ extension Alerting {
     guard settings.isEnabled else { return }
     // A market in quarantine is told of before anybody has borrowed from it.
     let unknown = judgement.markets.filter { $0.unknownReason != nil }
-    let candidates = judgement.candidates.filter { $0.certainty == .verified }
-      .sorted { $0.health < $1.health }
+      .sorted { $0.unknown > $1.unknown }
+    let candidates = Self.worstFirst(judgement.candidates.filter { $0.certainty == .verified })
     let dollars =
       candidates.isEmpty
       ? [:] : try Alerts.dollarPrices(of: deployment, run: run, in: tx)
@@ -40,10 +40,13 @@ extension Alerting {
       isDoubted: isDoubted)
     try tellMore(
       .liquidatableMore, step.omitted, at: timestamp, deployment: deployment, run: run, in: tx)
-    try Alerts.observe(
+    let unjudged = try Alerts.observe(
       unknown.map { $0.finding(labels[$0.market], at: block) }, of: [.unknownVerdicts],
       deployment: deployment, at: timestamp, resolveAfter: settings.resolveAfterSeconds,
       firingMax: settings.top, run: run, in: tx)
+    try tellMore(
+      .unknownVerdictsMore, unjudged.omitted, at: timestamp, deployment: deployment, run: run,
+      in: tx)
     // Without a second price nobody knows that a shadow is gone.
     let shadowed = Set(judgement.markets.filter { $0.shadow != nil }.map(\.market.description))
     try Alerts.observe(
@@ -53,13 +56,34 @@ extension Alerting {
       isDoubted: { $0.kind == .shadowLiquidatable && !shadowed.contains($0.subject) })
   }
 
-  /// That there is more of a kind than is told of one by one.
+  /// Candidates in the order in which they are told of: the largest debts in USD, and in between
+  /// those whose worth is not known, the newest first; last what is too small to be liquidated.
+  static func worstFirst(_ candidates: [Candidate]) -> [Candidate] {
+    let dust = candidates.filter { $0.isDust }
+    let known = candidates.filter { !$0.isDust && $0.debtUSD != nil }.sorted {
+      let (left, right) = ($0.debtUSD ?? .zero, $1.debtUSD ?? .zero)
+      return left == right ? $0.health < $1.health : left > right
+    }
+    let unknown = candidates.filter { !$0.isDust && $0.debtUSD == nil }.sorted {
+      let (left, right) = ($0.firstSeen ?? 0, $1.firstSeen ?? 0)
+      return left == right ? $0.health < $1.health : left > right
+    }
+    var order: [Candidate] = []
+    for place in 0..<max(known.count, unknown.count) {
+      if place < known.count { order.append(known[place]) }
+      if place < unknown.count { order.append(unknown[place]) }
+    }
+    return order + dust.sorted { $0.health < $1.health }
+  }
+
+  /// That there is more of a kind than is told of one by one, and again once it is twice as many.
   public func tellMore(
     _ kind: AlertKind, _ count: Int, at timestamp: UInt64, deployment: Int32, run: Int64?,
     in tx: borrowing Transaction
   ) throws {
     let findings =
       count > 0 ? [Finding(kind, "all") { ["more": String(count)] }] : []
+    try Alerts.forget(kind, of: deployment, outgrownBy: count, at: timestamp, in: tx)
     try Alerts.observe(
       findings, of: [kind], deployment: deployment, at: timestamp,
       resolveAfter: settings.resolveAfterSeconds, firingMax: 1, run: run, in: tx)
@@ -67,6 +91,8 @@ extension Alerting {
 }
 
 extension Candidate {
+  fileprivate var isDust: Bool { outcome == .belowMinimum || outcome == .dustRule }
+
   /// The position, as alerts name it.
   fileprivate var subject: String { "\(market)/\(user.lowercaseHex)" }
 
