@@ -109,13 +109,13 @@ public struct ScanLiquidations: Job {
       try context.database.rehearsable(context.isDryRun) { tx in
         try reading.hold(in: tx)
         try system.storeAnswers(of: reading.book, run: run, in: tx)
-        var memory = try keepsMemory ? CandidateMemory(of: deployment, in: tx) : nil
+        var memory = try !isQuestion ? CandidateMemory(of: deployment, in: tx) : nil
         controls.decide(&judgement, of: markets, at: reading.block, memory: &memory)
         try memory?.store(
           judgement.candidates, of: deployment, at: reading.block, run: run, in: tx)
-        try system.store(judgement, of: reading.book, at: at, run: run, in: tx)
-        // A block of the past and a second of the future are questions, and alarm nobody.
-        if block == nil, timestamp == nil {
+        try system.store(
+          judgement, of: reading.book, at: at, isQuestion: isQuestion, run: run, in: tx)
+        if !isQuestion {
           try context.alerting.tell(
             of: judgement, labels: reading.labels, at: reading.block, timestamp: at,
             deployment: deployment.id, run: run, in: tx)
@@ -134,8 +134,9 @@ public struct ScanLiquidations: Job {
       "\(target.name) duration_ms", String(seconds * 1_000 + attoseconds / 1_000_000_000_000_000))
   }
 
-  /// What scans remember is what the mirror went through, block after block.
-  private var keepsMemory: Bool { block == nil && timestamp == nil }
+  /// A block of the past and a second of the future are questions: they alarm nobody and are in no
+  /// list, and scans remember only what the mirror went through, block after block.
+  private var isQuestion: Bool { block != nil || timestamp != nil }
 
   /// Path, amounts and value of each candidate.
   private func plan<System: OnChainSystem>(

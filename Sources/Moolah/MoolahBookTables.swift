@@ -161,19 +161,20 @@ extension Moolah {
   }
 
   public func store(
-    _ judgement: Judgement, of book: MoolahBook, at timestamp: UInt64, run: Int64,
+    _ judgement: Judgement, of book: MoolahBook, at timestamp: UInt64, isQuestion: Bool, run: Int64,
     in tx: borrowing Transaction
   ) throws {
     let found: [SQL] = judgement.markets.map { market in
       """
       insert into scan_market (run_id, market_id, block_number, block_hash, at_timestamp, price,
         healthy, liquidatable, unknown, overdue, unknown_reason, unknown_detail, shadow_price,
-        shadow_liquidatable, shadow_debt)
+        shadow_liquidatable, shadow_debt, is_question)
       values (\(run), \(market.marketID), \(book.block.number), \(book.block.hash), \(timestamp),
         \(market.price), \(Int32(market.healthy)), \(Int32(market.liquidatable)),
         \(Int32(market.unknown)), \(Int32(market.overdue)), \(market.unknownReason?.code),
         \(market.unknownDetail.isEmpty ? nil : market.unknownDetail), \(market.shadow?.price),
-        \((market.shadow?.liquidatable).map(Int32.init(clamping:))), \(market.shadow?.debt))
+        \((market.shadow?.liquidatable).map(Int32.init(clamping:))), \(market.shadow?.debt),
+        \(isQuestion))
       """
     }
     try tx.executeBatch(found + warnings(of: judgement, at: book.block, run: run))
@@ -226,7 +227,8 @@ extension Moolah {
       from position_now p
       join market m on m.id = p.market_id and m.deployment_id = \(deployment.id)
       left join lateral (
-        select price from scan_market where market_id = m.id order by run_id desc limit 1
+        select price from scan_market where market_id = m.id and not is_question
+        order by run_id desc limit 1
       ) s on true
       left join token l on l.chain_id = \(deployment.chainID) and l.address = m.loan_token
       left join token c on c.chain_id = \(deployment.chainID) and c.address = m.collateral_token

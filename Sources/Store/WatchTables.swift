@@ -164,7 +164,8 @@ public enum Watch {
       from scan_market s join market m on m.id = s.market_id
       where s.run_id = (
           select max(i.run_id) from market n cross join lateral (
-            select run_id from scan_market q where q.market_id = n.id order by q.run_id desc limit 1
+            select run_id from scan_market q
+            where q.market_id = n.id and not q.is_question order by q.run_id desc limit 1
           ) i where n.deployment_id = \(deployment)
         ) and m.deployment_id = \(deployment)
       group by s.run_id

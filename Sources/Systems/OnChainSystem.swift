@@ -147,9 +147,10 @@ public protocol OnChainSystem: Sendable {
   /// Writes facts and prices that were asked for the book.
   func storeAnswers(of book: Book, run: Int64?, in tx: borrowing Transaction) throws
 
-  /// Writes a scan's findings.
+  /// Writes a scan's findings. Those of a question are of a stated block or second, and no list
+  /// of what is so now has them.
   func store(
-    _ judgement: Judgement, of book: Book, at timestamp: UInt64, run: Int64,
+    _ judgement: Judgement, of book: Book, at timestamp: UInt64, isQuestion: Bool, run: Int64,
     in tx: borrowing Transaction
   ) throws
 

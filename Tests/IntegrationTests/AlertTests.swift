@@ -121,6 +121,50 @@ import Testing
     #expect(try ground.scansThatFound(subject) > 0)
   }
 
+  /// What a question finds is so at another second: it is in no list, and the watch does not take
+  /// it for the last scan.
+  @Test func aQuestionIsInNoListAndTheWatchDoesNotFollowIt() throws {
+    let ground = try AlertGround(seed: 700, alerts: #""near_bps": 500,"#)
+    let subject = try ground.subject()
+    let listed: () throws -> [String] = {
+      try ground.db.transaction(.readOnly) { tx in
+        try tx.query(
+          """
+          select '0x' || encode("marketId", 'hex') || '/0x' || encode("userAddress", 'hex')
+          from moolah_liquidatable
+          """
+        ).map { try $0.get(0, String.self) }
+      }
+    }
+    let near: () throws -> [String] = {
+      try ground.told(of: "near_line").filter { $0.subject == subject.name }.map(\.event)
+    }
+    let question: () throws -> Void = {
+      let head = try #require(try ground.chain.truth()["timestamp"] as? Int)
+      let result = try ground.program.run("scan-liquidations", "--at-timestamp", String(head + 9))
+      #expect(result.exit == 0 || result.exit == 1, "\(result.errors)")
+      try ground.alert(at: UInt64(head + 10))
+    }
+    try ground.setPrice(of: subject, thousandths: 1300, after: 12)
+    try ground.judge()
+    let before = try listed()
+    #expect(try !before.contains(subject.name) && near() == [])
+
+    try ground.setPrice(of: subject, thousandths: 1020, after: 12)
+    try ground.program.consume()
+    try question()
+    #expect(try near() == [])
+    try ground.setPrice(of: subject, thousandths: 900, after: 12)
+    try ground.program.consume()
+    try question()
+    #expect(try ground.scansThatFound(subject) > 0)
+    #expect(try listed() == before)
+
+    // What is so is told by the next scan.
+    try ground.judge()
+    #expect(try listed().contains(subject.name))
+  }
+
   // MARK: Liquidations
 
   @Test func liquidationsAreToldOfAndCorrectedWhenTheirBlocksAreTakenBack() throws {

@@ -115,13 +115,17 @@ select
 from position_now p
 join market_scale m on m.market_id = p.market_id;
 
--- The last scan of each market, if its block is still on the chain.
+-- A scan of a stated block or second answers a question: it says nothing of what is so now.
+alter table scan_market add column is_question boolean not null default false;
+
+-- The last scan of each market that was no question, if its block is still on the chain.
 create view market_scan as
 select s.*
 from market m
 join deployment d on d.id = m.deployment_id
 cross join lateral (
-  select * from scan_market s where s.market_id = m.id order by s.run_id desc limit 1
+  select * from scan_market s where s.market_id = m.id and not s.is_question
+  order by s.run_id desc limit 1
 ) s
 where exists (select from block b where b.chain_id = d.chain_id and b.number = s.block_number
   and b.hash = s.block_hash and b.canonical);
