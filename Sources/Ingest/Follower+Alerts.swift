@@ -19,4 +19,10 @@ extension Follower {
     guard limits.toldBlocks > 0 else { return }
     try Alerts.takeBackNotices(above: ancestor, of: deployment.id, in: tx)
   }
+
+  /// Corrects what was told of events that are no longer there, or no longer as they were told.
+  func correctTold(in tx: borrowing Transaction) throws {
+    guard limits.toldBlocks > 0 else { return }
+    try Alerts.takeBackFalseNotices(of: deployment.id, chainID: deployment.chainID, in: tx)
+  }
 }

@@ -39,6 +39,7 @@ extension Follower {
         finality: limits.finality(of: head), to: &mirror)
     }
     try system.replace(with: mirror, of: deployment, in: tx)
+    try correctTold(in: tx)
     try tell(of: 0...block, head: head, in: tx)
     return try cursor.move(Self.job, of: deployment.id, to: block, hash: hash, in: tx)
   }

@@ -239,6 +239,42 @@ public enum Alerts {
       """)
   }
 
+  /// Corrects what was told of liquidations that are not, or not so, in the tables any more.
+  ///
+  /// Those of a market that stands still are left alone: its later events are not looked at yet.
+  /// Cost: looks each liquidation that was told of up by its key.
+  public static func takeBackFalseNotices(
+    of deployment: Int32, chainID: UInt64, in tx: borrowing Transaction
+  ) throws {
+    try tx.execute(
+      """
+      insert into outbox (dedup_key, event, deployment_id, kind, subject, severity, at_timestamp,
+        block_number, facts)
+      select o.dedup_key || '-taken-back', 'taken_back', o.deployment_id, o.kind, o.subject,
+        o.severity, o.at_timestamp, o.block_number, o.facts
+      from outbox o
+      where o.deployment_id = \(deployment) and o.event = 'notice' and o.kind = 'liquidation'
+        and not exists (
+          select from set_aside s where s.deployment_id = \(deployment)
+            and '0x' || encode(s.market_key, 'hex') = o.facts->>'market')
+        and not exists (
+          select from liquidation l
+          join market m on m.id = l.market_id
+          join block b on b.chain_id = \(chainID) and b.number = l.block_number and b.canonical
+          where l.deployment_id = \(deployment) and l.block_number = o.block_number
+            and l.log_index = (o.facts->>'log_index')::int
+            and o.facts @> jsonb_build_object(
+              'market', '0x' || encode(m.market_key, 'hex'),
+              'user', '0x' || encode(l.borrower, 'hex'),
+              'liquidator', '0x' || encode(l.liquidator, 'hex'),
+              'repaid_assets', l.repaid_assets::text, 'seized_assets', l.seized_assets::text,
+              'bad_debt_assets', l.bad_debt_assets::text, 'write_down', l.write_down::text,
+              'transaction_hash', '0x' || encode(l.transaction_hash, 'hex'),
+              'block_hash', '0x' || encode(b.hash, 'hex')))
+      order by o.id on conflict (dedup_key) do nothing
+      """)
+  }
+
   // MARK: Prices
 
   /// What a run was told of the tokens of each market in US dollars, with eight decimals; only

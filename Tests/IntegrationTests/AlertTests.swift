@@ -186,6 +186,55 @@ import Testing
     #expect(try ground.told().count == before)
   }
 
+  /// What an endpoint has told falsely is corrected when reading again derives the truth.
+  @Test func whatWasToldFalselyIsCorrectedWhenItsMarketIsDerivedAgain() throws {
+    let ground = try AlertGround(seed: 400, steps: 40)
+    try ground.program.consume()
+    try ground.checkLastWords()
+    let before = try ground.told(of: "liquidation")
+    let lies: [String] = try ground.db.transaction { tx in
+      // One was told with other amounts, and one is none at all.
+      let changed = try tx.query(
+        """
+        update outbox set facts = facts || '{"repaid_assets": "1"}'
+        where id = (select min(id) from outbox where kind = 'liquidation') returning dedup_key
+        """)[0].get(0, String.self)
+      let invented = try tx.query(
+        """
+        insert into outbox (dedup_key, event, deployment_id, kind, subject, severity, at_timestamp,
+          block_number, facts)
+        select replace(dedup_key, '-' || (facts->>'log_index') || '-0', '-999-0'), event,
+          deployment_id, kind, subject, severity, at_timestamp, block_number,
+          facts || '{"log_index": "999"}'
+        from outbox where kind = 'liquidation' order by id limit 1 returning dedup_key
+        """)[0].get(0, String.self)
+      // A blank in the store, so that reading again finds a late event.
+      _ = try tx.execute(
+        """
+        delete from event e using market m
+        where m.market_key = e.topic1::bytes32 and m.id = (
+            select l.market_id from liquidation l join outbox o on o.block_number = l.block_number
+              and (o.facts->>'log_index')::int = l.log_index
+            where o.dedup_key = \(changed))
+          and (e.block_number, e.log_index) = (
+            select max(block_number), max(log_index) from event x where x.topic1 = e.topic1
+              and x.block_number = (
+                select max(block_number) from event y where y.topic1 = e.topic1))
+        """)
+      _ = try tx.execute(
+        "update block_range set state = 'suspect', reason = 'a test', attempts = 0")
+      return [changed, invented]
+    }
+    let run = try ground.program.run("consume-events")
+    #expect(run.exit == 0 || run.exit == 1, "\(run.errors)")
+    try ground.checkLastWords()
+    let after = try ground.told(of: "liquidation")
+    #expect(Set(lies.map { "\($0)-taken-back" }).isSubset(of: Set(after.map(\.key))))
+    let again = lies[0].dropLast() + "1"
+    #expect(
+      after.count == before.count + 4 && after.contains { $0.key == again && $0.event == "notice" })
+  }
+
   @Test func aBackfillDoesNotTellOfAYear() throws {
     let ground = try AlertGround(seed: 400, steps: 40, alerts: #""max_age_seconds": 60,"#)
     let head = try #require(try ground.chain.truth()["block"] as? Int)
