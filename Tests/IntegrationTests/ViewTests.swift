@@ -271,6 +271,72 @@ import Testing
       ])
   }
 
+  /// A block that shares its second with another is not priced there, and what the guards refused
+  /// prices nothing.
+  @Test func dollarsAreNeitherThoseOfARefusedSampleNorExactForAnotherBlock() throws {
+    let copy = try Self.story.get().copy()
+    let shown: () throws -> [String] = {
+      try copy.db.transaction(.readOnly) { tx in
+        try tx.query(
+          """
+          select coalesce("repaidInUsd"::text, '-') || ' ' || coalesce("seizedInUsd"::text, '-')
+            || ' ' || "usdHow" from moolah_liquidation_history order by "blockNumber"
+          """
+        ).map { try $0.get(0, String.self) }
+      }
+    }
+    try copy.db.transaction { tx in
+      _ = try tx.execute("delete from price")
+      _ = try tx.execute("delete from decimals_check")
+      _ = try tx.execute("delete from liquidation")
+      for block in [9_000_001, 9_000_002] as [Int64] {
+        _ = try tx.execute(
+          """
+          insert into block (chain_id, number, hash, parent_hash, timestamp, canonical)
+          select chain_id, \(block), \(Bytes32(U256(UInt64(block)))), \(Bytes32.zero), 1000000, true
+          from deployment
+          """)
+        _ = try tx.execute(
+          """
+          insert into liquidation
+          select m.deployment_id, \(block), 0, m.id, \(Address.zero), \(Address.zero),
+            5 / s.loan_unit, 1, 2 / s.collateral_unit, 0, 0, false, 1000000, \(Bytes32.zero)
+          from market m join market_scale s on s.market_id = m.id and s.loan_unit is not null
+            and s.collateral_unit is not null
+          where m.loan_token <> m.collateral_token order by m.id limit 1
+          """)
+      }
+      // Both tokens at the first block; at the second only what the guards have refused.
+      for (block, value, reason) in [
+        (9_000_001, 300_000_000, nil), (9_000_002, 99_900_000_000, "stale_price"),
+      ] as [(Int64, Int64, String?)] {
+        _ = try tx.execute(
+          """
+          insert into price (chain_id, oracle, token, block_number, block_hash, value, how, reason)
+          select s.chain_id, s.oracle, t.token, \(block), \(Bytes32(U256(UInt64(block)))), \(value),
+            'call_at_block', \(reason)
+          from liquidation h join market_scale s on s.market_id = h.market_id,
+            lateral (values (s.loan_token), (s.collateral_token)) t (token)
+          where h.block_number = 9000001
+          """)
+      }
+    }
+    #expect(
+      try shown() == ["15.00000000 6.00000000 exact", "15.00000000 6.00000000 interpolated"])
+    try copy.db.transaction { tx in
+      _ = try tx.execute(
+        """
+        insert into decimals_check (chain_id, oracle, token, decimals, state, block_number,
+          block_hash, at_timestamp)
+        select s.chain_id, s.oracle, s.collateral_token::bytea, 8, 'quarantined', 9000001,
+          \(Bytes32.zero), 1000000
+        from liquidation h join market_scale s on s.market_id = h.market_id
+        where h.block_number = 9000001
+        """)
+    }
+    #expect(try shown() == ["15.00000000 - no_price", "15.00000000 - no_price"])
+  }
+
   // MARK: Readers
 
   @Test func theReaderRoleReadsEveryViewAndChangesNothing() throws {

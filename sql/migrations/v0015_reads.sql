@@ -235,7 +235,8 @@ where m.total_borrow_shares > 0
   and not exists (select from market_scan s where s.market_id = m.market_id);
 
 -- GET /api/liquidation/history: every liquidation, ours or a rival's. Dollars are the oracle's, 8 decimals
--- a token, from the nearest sample within ten minutes; at the block itself they are "exact".
+-- a token, from the nearest sample within ten minutes that was not refused; at the block itself they are
+-- "exact".
 create view moolah_liquidation_history as
 select
   h.borrower as "userAddress",
@@ -258,45 +259,49 @@ select
   case
     when l.value is null or c.value is null then 'no_price'
     when m.loan_unit is null or m.collateral_unit is null then 'missing_decimals'
-    when l.seconds = 0 and c.seconds = 0 then 'exact'
+    when l.block_number = h.block_number and c.block_number = h.block_number then 'exact'
     else 'interpolated'
   end as "usdHow"
 from liquidation h
 join market_scale m on m.market_id = h.market_id
 left join lateral (
-  select n.value, n.seconds from (
-    (select p.value, abs(b.timestamp - h.timestamp) as seconds from price p
+  select n.value, n.block_number from (
+    (select p.value, p.block_number, abs(b.timestamp - h.timestamp) as seconds from price p
       join block b on b.chain_id = p.chain_id and b.number = p.block_number
         and b.hash = p.block_hash and b.canonical
       where p.chain_id = m.chain_id and p.oracle = m.oracle and p.token = m.loan_token
-        and p.block_number <= h.block_number and p.value > 0
+        and p.block_number <= h.block_number and p.value > 0 and p.reason is null
       order by p.block_number desc limit 1)
     union all
-    (select p.value, abs(b.timestamp - h.timestamp) from price p
+    (select p.value, p.block_number, abs(b.timestamp - h.timestamp) from price p
       join block b on b.chain_id = p.chain_id and b.number = p.block_number
         and b.hash = p.block_hash and b.canonical
       where p.chain_id = m.chain_id and p.oracle = m.oracle and p.token = m.loan_token
-        and p.block_number > h.block_number and p.value > 0
+        and p.block_number > h.block_number and p.value > 0 and p.reason is null
       order by p.block_number limit 1)
-  ) n where n.seconds <= 600 order by n.seconds limit 1
+  ) n where n.seconds <= 600 order by n.seconds, n.block_number limit 1
 ) l on m.system = 'moolah'
+  and not exists (select from decimals_check q where q.chain_id = m.chain_id and q.oracle = m.oracle
+    and q.token = m.loan_token and q.decimals = 8 and q.state = 'quarantined')
 left join lateral (
-  select n.value, n.seconds from (
-    (select p.value, abs(b.timestamp - h.timestamp) as seconds from price p
+  select n.value, n.block_number from (
+    (select p.value, p.block_number, abs(b.timestamp - h.timestamp) as seconds from price p
       join block b on b.chain_id = p.chain_id and b.number = p.block_number
         and b.hash = p.block_hash and b.canonical
       where p.chain_id = m.chain_id and p.oracle = m.oracle and p.token = m.collateral_token
-        and p.block_number <= h.block_number and p.value > 0
+        and p.block_number <= h.block_number and p.value > 0 and p.reason is null
       order by p.block_number desc limit 1)
     union all
-    (select p.value, abs(b.timestamp - h.timestamp) from price p
+    (select p.value, p.block_number, abs(b.timestamp - h.timestamp) from price p
       join block b on b.chain_id = p.chain_id and b.number = p.block_number
         and b.hash = p.block_hash and b.canonical
       where p.chain_id = m.chain_id and p.oracle = m.oracle and p.token = m.collateral_token
-        and p.block_number > h.block_number and p.value > 0
+        and p.block_number > h.block_number and p.value > 0 and p.reason is null
       order by p.block_number limit 1)
-  ) n where n.seconds <= 600 order by n.seconds limit 1
-) c on m.system = 'moolah';
+  ) n where n.seconds <= 600 order by n.seconds, n.block_number limit 1
+) c on m.system = 'moolah'
+  and not exists (select from decimals_check q where q.chain_id = m.chain_id and q.oracle = m.oracle
+    and q.token = m.collateral_token and q.decimals = 8 and q.state = 'quarantined');
 
 -- As v0003, for a schema whose roles were made after it: what has come since was granted to nobody. Only
 -- what this user owns: a table of somebody else in this schema is not ours to grant.
