@@ -85,7 +85,8 @@ public struct ScanLiquidations: Job {
     let began = ContinuousClock.now
 
     // Read.
-    let books = try context.bookDatabase(cursor: ConsumeEvents.name, deployment)
+    let books = try context.bookDatabase(
+      cursor: ConsumeEvents.name, deployment, lag: target.chainSettings.maxMirrorLag)
     var reading = try read(system, deployment, target, on: books)
     try reading.ask(target.chain, for: .verdicts, multicall: target.chainSettings.multicall)
     try reading.askOutside(target.outsidePrices)

@@ -22,8 +22,8 @@ extension ConfigurationObject {
     return setting
   }
 
-  mutating func maxReplicaLag() throws(ConfigError) -> UInt64 {
-    try integer("max_replica_lag", in: 0...1_000_000, default: 3)
+  mutating func maxReplicaLag() throws(ConfigError) -> UInt64? {
+    try optionalInteger("max_replica_lag", in: 0...1_000_000)
   }
 
   private mutating func database(

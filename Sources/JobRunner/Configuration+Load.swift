@@ -36,7 +36,7 @@ extension Configuration {
     let fromFile = try root?.database(in: file ?? "")
     let database = try overruledDatabase(fromFile, flags, environment, settings)
     let readURL = try root?.readURL(in: file ?? "")
-    let maxReplicaLag = try root?.maxReplicaLag() ?? 3
+    let maxReplicaLag = try root?.maxReplicaLag()
     let directory = try root?.privateDirectory() ?? ".plimsoll"
     let chains = try root?.chains() ?? []
     let deployments = try root?.deployments(on: chains, systems: systems) ?? []

@@ -10,8 +10,9 @@ public struct Configuration: Sendable {
   public let database: DatabaseSetting?
   /// Where a standby is that may be read instead; nil: none.
   public let readURL: DatabaseSetting?
-  /// Blocks that the standby may be behind the primary's mirror for a verdict.
-  public let maxReplicaLag: UInt64
+  /// Blocks that the standby may be behind the primary's mirror for a verdict to wait for it; nil:
+  /// the `max_mirror_lag` of each chain.
+  public let maxReplicaLag: UInt64?
   /// Where `"private"` keeps its cluster, an absolute path or one relative to the process.
   public let privateDirectory: String
   public let chains: [ChainConfiguration]

@@ -81,8 +81,14 @@ struct Database {
       connectionInfo(source, field: "read_url"), field: "read_url",
       asking: [Migrator.versionQuestion])
     let version = opened.answers[0].count
-    try refuse(
-      Migrator.state(at: version, expected: migrations.count), needed: migrations.count)
+    do {
+      try refuse(
+        Migrator.state(at: version, expected: migrations.count), needed: migrations.count)
+    } catch let failure as Failure {
+      // It comes after the primary, which has been looked at already.
+      opened.connection.close()
+      throw Failure(.unavailable, "read_url: \(failure.description)")
+    }
     return opened.connection
   }
 

@@ -6,12 +6,9 @@ import Postgres
 /// asked: one that is cut off from an idle primary and one that is far behind look alike by time.
 public struct Replica {
   public let connection: Connection
-  /// Blocks that it may be behind the primary's cursor.
-  public let lagMax: UInt64
 
-  public init(_ connection: Connection, lagMax: UInt64) {
+  public init(_ connection: Connection) {
     self.connection = connection
-    self.lagMax = lagMax
   }
 
   /// Whether it replays this very primary: positions in the logs of others say nothing.

@@ -79,6 +79,17 @@ import Testing
     #expect(try !program.succeed("positions", "--json").output.contains("has not replayed"))
   }
 
+  /// What was committed this moment is on its way, however many blocks it is.
+  @Test func aHealthyStandbyIsGivenTheTimeToReplayManyBlocks() throws {
+    let site = try Site(seed: 514)
+    let program = try site.program(reading: site.standby)
+    try site.standby.delayReplay(by: "600ms")
+    try site.chain.advance(10)
+    try program.consume()
+    try expectScan(program, "the standby is read")
+    #expect(try site.scans() == 1)
+  }
+
   /// A mirror that stands at the same block after a change is not the same.
   @Test func aChangeWithoutANewBlockIsWaitedForAsWell() throws {
     let site = try Site(seed: 511)

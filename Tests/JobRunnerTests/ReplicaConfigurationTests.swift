@@ -33,7 +33,7 @@ import Testing
   @Test func withoutOneThePrimaryIsRead() throws {
     let configuration = try load("")
     #expect(configuration.readURL == nil)
-    #expect(configuration.maxReplicaLag == 3)
+    #expect(configuration.maxReplicaLag == nil)
   }
 
   @Test(arguments: [
