@@ -125,7 +125,7 @@ public struct ScanLiquidations: Job {
     } else {
       // What is remembered decides in a rehearsal as well, and stays as it is.
       try context.database.rehearsable(true) { tx in
-        var memory = try keepsMemory ? CandidateMemory(of: deployment, in: tx) : nil
+        var memory = try !isQuestion ? CandidateMemory(of: deployment, in: tx) : nil
         controls.decide(&judgement, of: markets, at: reading.block, memory: &memory)
       }
     }

@@ -222,7 +222,7 @@ import Testing
         insert into run (job, arguments, deployments, version, host, pid)
         values ('scan-liquidations', '', 'test', '0', 'here', 1) returning id
         """)[0].get(0, Int64.self)
-      try stored.moolah.store(judgement, of: book, at: 1, run: run, in: tx)
+      try stored.moolah.store(judgement, of: book, at: 1, isQuestion: false, run: run, in: tx)
     }
   }
 
