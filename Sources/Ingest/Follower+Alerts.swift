@@ -4,7 +4,8 @@ import Systems
 
 /// What others are told of the blocks that a follower writes, in the transaction that writes them.
 extension Follower {
-  /// Tells of liquidations and replaced contracts in the recent ones of some blocks: a backfill does not tell of a year.
+  /// Tells of liquidations and replaced contracts in the recent ones of some blocks: a backfill
+  /// does not tell of a year.
   func tell(of blocks: ClosedRange<UInt64>, head: UInt64, in tx: borrowing Transaction) throws {
     let first = max(blocks.lowerBound, head > limits.toldBlocks ? head - limits.toldBlocks : 0)
     guard limits.toldBlocks > 0, first <= blocks.upperBound else { return }
